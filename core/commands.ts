@@ -1,0 +1,171 @@
+// What a tab asks for and the engine stores: each command as one change to the draft, and its answer.
+// Commands that only read never come here.
+
+import { IDLE } from './attempt.ts'
+import { merge, reduce as reduceContext, refusalOf } from './context.ts'
+import { type Draft, entryOf, outbox, rowOf, transcript, wipe } from './draft.ts'
+import { type ErrorCode, HoldfastError, toWire } from './errors.ts'
+import type { Change, Reply } from './inputs.ts'
+import { NO_LEASE } from './lease.ts'
+import { countsOf, isClaimed, type Change as OutboxChange } from './outbox.ts'
+import type { Limits } from './ports.ts'
+import { isOver, laneNameOf, newSession, reduce as reduceSession } from './session.ts'
+import { newSlots, RECENT_KEYS_MAX } from './state.ts'
+import type { Enqueued, OutboundMessage } from './wire.ts'
+
+const refuse = (code: ErrorCode, message: string): Reply => ({ refusal: { code, message } })
+const DONE: Reply = { value: null }
+const replyTo = ({ refusal }: OutboxChange): Reply => (refusal === undefined ? DONE : { refusal })
+
+export function command(draft: Draft, change: Change, epoch: string, limits: Limits): Reply {
+  // A logout that is repeated, its answer lost, finds what it wanted.
+  const isDone = change.type === 'logout' && draft.slots.session.isSignedOut
+  if (epoch !== '' && epoch !== draft.slots.session.epoch && !isDone) {
+    return refuse(
+      'EPOCH_CHANGED',
+      'Another identity is signed in by now: this tab must read the state again before it may change it.',
+    )
+  }
+  switch (change.type) {
+    case 'enqueue':
+      return { value: change.messages.map((message) => enqueue(draft, message, limits)) }
+    case 'set-context':
+      return setContext(draft, change, limits)
+    case 'retry':
+      return onEntry(draft, change.key, (entry) => {
+        if (isPresentOver(draft)) {
+          return refuse(
+            'CONVERSATION_OVER',
+            'The conversation has ended: start a new one first, then send this message in it.',
+          )
+        }
+        return replyTo(outbox(draft, { type: 'retried', entry, lane: laneNameOf(draft.slots.session) }))
+      })
+    case 'cancel':
+      return isRepeat(draft, change.key) ? DONE : onEntry(draft, change.key, (entry) => cancel(draft, entry))
+    case 'edit':
+      return edit(draft, change.key, change.message, limits)
+    case 'mark-read':
+      transcript(draft, { type: 'marked-read' })
+      return DONE
+    case 'start-new':
+      return startNew(draft, change, limits)
+    case 'logout':
+      return logout(draft, change.unsent)
+  }
+}
+
+const isPresentOver = (draft: Draft): boolean => {
+  const { conversation, isNewWanted } = draft.slots.session
+  return conversation !== null && isOver(conversation.state) && !isNewWanted
+}
+
+/** Is this the repeat of a command that was carried out, its answer lost? */
+const isRepeat = (draft: Draft, key: string): boolean => draft.slots.recent.includes(key)
+
+function remember(draft: Draft, key: string): void {
+  draft.slots.recent = [...draft.slots.recent.slice(1 - RECENT_KEYS_MAX), key]
+}
+
+function enqueue(draft: Draft, message: OutboundMessage, limits: Limits): Enqueued {
+  const error = (code: ErrorCode, text: string): Enqueued => ({ error: toWire(new HoldfastError(code, text)) })
+  const known = entryOf(draft, message.key) ?? rowOf(draft, message.key)
+  if (known !== undefined) return { seq: known.seq }
+  // Cancelled before the repeat of its first call came: it stays so.
+  if (isRepeat(draft, message.key)) return { seq: 0 }
+  const { session } = draft.slots
+  if (message.text.length > limits.messageCharsMax) {
+    return error(
+      'MESSAGE_TOO_LONG',
+      `The message has ${message.text.length} characters, the limit is ${limits.messageCharsMax}: send it in parts.`,
+    )
+  }
+  if (session.isSignedOut) return error('EPOCH_CHANGED', 'This visitor has signed out: connect again before you send.')
+  if (isPresentOver(draft))
+    return error('CONVERSATION_OVER', 'The conversation has ended: start a new one, then send the message.')
+  const { put, refusal } = outbox(draft, { type: 'enqueued', message, lane: laneNameOf(session), epoch: session.epoch })
+  if (put === undefined) return error(refusal?.code ?? 'OUTBOX_FULL', refusal?.message ?? '')
+  return { seq: put.seq }
+}
+
+function setContext(draft: Draft, change: Change & { type: 'set-context' }, limits: Limits): Reply {
+  if (isRepeat(draft, change.key)) return { value: draft.slots.context.values }
+  const refusal = refusalOf(draft.slots.context.values, change.delta, limits)
+  if (refusal !== undefined) return { refusal }
+  remember(draft, change.key)
+  draft.slots.context = reduceContext(draft.slots.context, { type: 'context-set', delta: change.delta }, draft.env)
+  return { value: draft.slots.context.values }
+}
+
+type Known = NonNullable<ReturnType<typeof entryOf>>
+
+function onEntry(draft: Draft, key: string, use: (entry: Known) => Reply): Reply {
+  const entry = entryOf(draft, key)
+  if (entry !== undefined) return use(entry)
+  return refuse(
+    'OUTBOX_UNKNOWN',
+    'No message with this key is in the outbox: it was sent, or cancelled, or never accepted.',
+  )
+}
+
+function cancel(draft: Draft, entry: Known): Reply {
+  const { refusal } = outbox(draft, { type: 'cancelled', entry })
+  if (refusal !== undefined) return { refusal }
+  remember(draft, entry.key)
+  return DONE
+}
+
+/** Other content is another message: a new key, at the end of the queue. */
+function edit(draft: Draft, key: string, message: OutboundMessage, limits: Limits): Reply {
+  const known = entryOf(draft, message.key) ?? rowOf(draft, message.key)
+  if (known !== undefined) return { value: { seq: known.seq } }
+  return onEntry(draft, key, (entry) => {
+    if (isClaimed(draft.slots.outbox, entry))
+      return refuse('OUTBOX_INFLIGHT', 'The message is being sent right now: wait for its outcome.')
+    const added = enqueue(draft, message, limits)
+    if ('error' in added) return refuse(added.error.code ?? 'OUTBOX_REFUSED', added.error.message)
+    cancel(draft, entry)
+    return { value: added }
+  })
+}
+
+function startNew(draft: Draft, change: Change & { type: 'start-new' }, limits: Limits): Reply {
+  if (isRepeat(draft, change.key)) return DONE
+  const { slots } = draft
+  const routing = change.routing ?? slots.session.routing
+  const refusal = refusalOf({}, routing, limits)
+  if (refusal !== undefined) return { refusal }
+  remember(draft, change.key)
+  // A lost lease cannot be mended: the visitor begins again as somebody new to the platform, the outbox stays.
+  if (slots.lease.status === 'lost') {
+    slots.lease = { ...NO_LEASE, generation: slots.lease.generation }
+    const { epoch, laneNumber, tabs, conversation } = slots.session
+    const former = conversation === null ? null : { ...conversation, state: 'expired' as const }
+    slots.session = { ...newSession(epoch), laneNumber, tabs, conversation: former }
+  }
+  slots.session = reduceSession(slots.session, { type: 'new-wanted', routing: merge({}, routing) }, draft.env)
+  return DONE
+}
+
+/** Nothing of this identity stays. What is unsent is the site's decision, made before. */
+function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse'): Reply {
+  const { session, outbox: box } = draft.slots
+  if (session.isSignedOut) return DONE
+  const { queued, inflight, dead, stale } = countsOf(box)
+  const left = unsent === 'discard' ? 0 : unsent === 'refuse' ? queued + inflight + dead + stale : queued + inflight
+  if (left > 0) {
+    const text = `${left} messages have not been sent: log out with unsent "send" or "discard", or wait.`
+    return refuse('OUTBOX_UNSENT', text)
+  }
+  // Also where the answer to the first opening was lost: the cookie may have come with it.
+  const hasNobody = session.id === null && session.opening.status === 'idle' && session.farewell === null
+  const fresh = newSlots(draft.env.key(), [])
+  Object.assign(draft.slots, fresh, {
+    rev: draft.slots.rev,
+    // Generations go on counting, so that a late word about a former token is no word about the next one.
+    lease: { ...NO_LEASE, generation: draft.slots.lease.generation },
+    session: { ...fresh.session, isSignedOut: true, tabs: session.tabs, farewell: hasNobody ? null : IDLE },
+  })
+  wipe(draft)
+  return DONE
+}

@@ -1,0 +1,176 @@
+// One turn of the machines together: fold in what happened, then say what is due. Pure and synchronous, so that a whole
+// turn fits in one transaction. The engine only supplies the view and carries out the result.
+
+import { type Attempt, type Env, isDue } from './attempt.ts'
+import { command } from './commands.ts'
+import { plan as planContext } from './context.ts'
+import { type Draft, newDraft, runsOf, writesOf } from './draft.ts'
+import { fold, TYPING_SHOWN_MS } from './fold.ts'
+import type { Action, Input, Problem, Reply } from './inputs.ts'
+import { isUsable, plan as planLease } from './lease.ts'
+import { laneOf } from './outbox.ts'
+import { earliest, plan as planOutbox, RUN_ENTRIES_MAX } from './sends.ts'
+import type { Capabilities, View, Wanted, Writes } from './ports.ts'
+import { plan as planSession, planFarewell } from './phases.ts'
+import { isConversationOpen, laneNameOf, needsOpening } from './session.ts'
+import type { Slots } from './state.ts'
+import { isComplete, plan as planTranscript } from './transcript.ts'
+import type { EpochMs } from './wire.ts'
+
+/** What a deployment is made of, as far as decisions depend on it. */
+export interface Setup {
+  readonly capabilities: Capabilities
+  /** The refresh token is an HttpOnly cookie: opening needs no token of ours, and grants a new one. */
+  readonly isBroker: boolean
+}
+
+export interface Decision {
+  readonly writes: Writes
+  readonly slots: Slots
+  /** One for each input, in order; nothing for what is no command. */
+  readonly replies: readonly (Reply | undefined)[]
+  readonly actions: readonly Action[]
+  readonly problems: readonly Problem[]
+  readonly wakeAt?: EpochMs
+}
+
+/** What the turn must read, judged from the inputs and from the slots as they were last seen: a hint that costs nothing. */
+export function wantedBy(inputs: readonly Input[], last: Slots | undefined, env: Env): Wanted {
+  const keys = new Set<string>()
+  let isDurable = last !== undefined && planLease(last.lease, env).action !== undefined
+  let settled = 0
+  for (const input of inputs) {
+    for (const key of keysOf(input)) {
+      keys.add(key)
+      settled += input.type === 'command' ? 0 : 1
+    }
+    isDurable ||=
+      (input.type === 'command' && input.command.type !== 'mark-read') ||
+      input.type === 'opened' ||
+      input.type === 'refreshed'
+  }
+  return { runEntries: mayPlan(inputs, last, env) ? RUN_ENTRIES_MAX + settled : 0, keys: [...keys], isDurable }
+}
+
+/** A lane that is already being sent needs no reading until its run has ended. */
+function mayPlan(inputs: readonly Input[], last: Slots | undefined, env: Env): boolean {
+  if (!env.pump) return false
+  if (last === undefined || !inputs.every(isTraffic)) return true
+  return isDue(laneOf(last.outbox, laneNameOf(last.session)).attempt, env)
+}
+
+/** What comes while a run is being sent, and does not end it. */
+const isTraffic = (input: Input): boolean =>
+  input.type === 'command' || input.type === 'acked' || (input.type === 'stream' && input.report.type === 'rows')
+
+function keysOf(input: Input): readonly string[] {
+  if (input.type === 'acked' || input.type === 'refused') return [input.key]
+  if (input.type === 'stream')
+    return input.report.type === 'rows' ? input.report.rows.flatMap((row) => row.key ?? []) : []
+  if (input.type === 'backfilled')
+    return input.outcome.ok && !input.outcome.value.resync
+      ? input.outcome.value.rows.flatMap((row) => row.key ?? [])
+      : []
+  if (input.type !== 'command') return []
+  const { command } = input
+  if (command.type === 'enqueue') return command.messages.map((message) => message.key)
+  if (command.type === 'edit') return [command.key, command.message.key]
+  return command.type === 'retry' || command.type === 'cancel' ? [command.key] : []
+}
+
+/** Folds in what happened, says what is due, and lists what is to be written, told and done. */
+export function decide(view: View, inputs: readonly Input[], wanted: Wanted, setup: Setup, env: Env): Decision {
+  const draft = newDraft(view, env)
+  const replies = inputs.map((input) => {
+    if (input.type === 'command') return command(draft, input.command, input.epoch, setup.capabilities.limits)
+    fold(draft, input)
+    return undefined
+  })
+  const wakeAt = env.pump ? plan(draft, wanted, setup) : undefined
+  const writes = writesOf(draft)
+  const { actions, problems } = draft
+  const decision = { writes, slots: writes.slots, replies, actions, problems }
+  return wakeAt === undefined ? decision : { ...decision, wakeAt }
+}
+
+function plan(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undefined {
+  const wakes = [
+    planPhases(draft, setup),
+    planLeases(draft, wanted, setup),
+    planTraffic(draft, wanted, setup),
+    planTyping(draft),
+  ]
+  return wakes.reduce(earliest, undefined)
+}
+
+/** A tab is open, or messages wait that may be sent. */
+const isWanted = ({ session, outbox }: Slots): boolean =>
+  session.tabs > 0 || laneOf(outbox, laneNameOf(session)).size > 0
+
+function planPhases(draft: Draft, setup: Setup): EpochMs | undefined {
+  const { slots } = draft
+  const isOpening = setup.isBroker && needsOpening(slots.session, draft.env.now)
+  const env = isOpening && slots.lease.status === 'held' ? sharingKey(draft.env, slots.lease.refresh) : draft.env
+  const canCall = isUsable(slots.lease, env.now)
+  const canOpen = slots.lease.status === 'none' || (slots.lease.status === 'held' && (setup.isBroker || canCall))
+  const { farewell } = slots.session
+  const gate = { isWanted: isWanted(slots), canOpen, canCall, attributes: slots.context.values }
+  const isParting = setup.isBroker && farewell !== null
+  const { state, action, wakeAt } = isParting
+    ? planFarewell({ ...slots.session, farewell }, env)
+    : planSession(slots.session, gate, env)
+  slots.session = state
+  if (action !== undefined) draft.actions.push(action)
+  return wakeAt
+}
+
+/** A cookie that was used already, answer unknown, is used again under the same key: for the service it is one use. */
+function sharingKey(env: Env, former: Attempt): Env {
+  return former.status === 'idle' ? env : { ...env, key: () => former.key }
+}
+
+function planLeases(draft: Draft, { isDurable }: Wanted, setup: Setup): EpochMs | undefined {
+  const { slots } = draft
+  const env = setup.isBroker ? sharingKey(draft.env, slots.session.opening) : draft.env
+  // Opening by cookie grants a token: asking for another beside it would be a second rotation.
+  const isOpening = setup.isBroker && needsOpening(slots.session, env.now)
+  if (isOpening || slots.session.isSignedOut || !isWanted(slots)) return undefined
+  const { state, action, wakeAt } = planLease(slots.lease, env)
+  // A key that a power cut could take back would be followed by another, and that is theft to the service: the next turn
+  // sees what is due, and asks for the disk.
+  if (action?.claim.count === 1 && !isDurable) return env.now
+  slots.lease = state
+  if (action !== undefined) draft.actions.push(action)
+  return wakeAt
+}
+
+/** Everything that needs an open conversation and a token. */
+function planTraffic(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undefined {
+  const { slots, env } = draft
+  const { session } = slots
+  const isValid = isConversationOpen(session) && !session.isNewWanted && !needsOpening(session, env.now)
+  const isOpen = isValid && isUsable(slots.lease, env.now)
+  const present = laneNameOf(session)
+  const maySend = isOpen && (setup.capabilities.sendWithoutStream || session.stream.isOpen)
+  const sends = planOutbox(slots.outbox, runsOf(draft, wanted.runEntries), (lane) => maySend && lane === present, env)
+  slots.outbox = sends.state
+  for (const put of sends.puts) draft.puts.set(put.seq, put)
+  const context = planContext(slots.context, isOpen, env)
+  slots.context = context.state
+  const transcript = planTranscript(slots.transcript, isOpen && session.stream.isOpen, env)
+  slots.transcript = transcript.state
+  for (const action of [...sends.actions, context.action, transcript.action])
+    if (action !== undefined) draft.actions.push(action)
+  if (session.stream.isOpen && !session.stream.isMerged && isComplete(slots.transcript)) {
+    slots.session = { ...session, stream: { ...session.stream, isMerged: true } }
+  }
+  return [sends.wakeAt, context.wakeAt, transcript.wakeAt].reduce(earliest, undefined)
+}
+
+function planTyping({ slots, env }: Draft): EpochMs | undefined {
+  if (slots.typingUntil === 0) return undefined
+  // Longer than that it never shows: the clock was set back.
+  if (env.now < slots.typingUntil && slots.typingUntil <= env.now + TYPING_SHOWN_MS) return slots.typingUntil
+  slots.typingUntil = 0
+  return undefined
+}

@@ -1,0 +1,269 @@
+// What happened, folded onto the machines: answers of the platform, frames of the stream, tabs that come and go.
+// Leaves to others: what is due next (decide.ts), what a tab asks for (commands.ts).
+
+import { problemOf } from './advice.ts'
+import { answers, type Claim, hurry } from './attempt.ts'
+import { type ContextInput, reduce as reduceContext } from './context.ts'
+import { type Draft, entryOf, followConversation, outbox, receive, rowOf, transcript } from './draft.ts'
+import type { Input } from './inputs.ts'
+import { type LeaseInput, reduce as reduceLease } from './lease.ts'
+import type { Outcome } from './ports.ts'
+import { newSession, reduce as reduceSession, type SessionInput } from './session.ts'
+import type { Row } from './transcript.ts'
+
+const session = (draft: Draft, input: SessionInput): void => {
+  draft.slots.session = reduceSession(draft.slots.session, input, draft.env)
+  followConversation(draft)
+}
+const lease = (draft: Draft, input: LeaseInput): void => {
+  draft.slots.lease = reduceLease(draft.slots.lease, input, draft.env)
+}
+const context = (draft: Draft, input: ContextInput): void => {
+  draft.slots.context = reduceContext(draft.slots.context, input, draft.env)
+}
+
+type Failure = Outcome<never> & { ok: false }
+type Happening = Exclude<Input, { type: 'command' }>
+
+export function fold(draft: Draft, input: Happening): void {
+  switch (input.type) {
+    case 'tick':
+      return
+    case 'started':
+      return session(draft, { type: 'started' })
+    case 'woken':
+      return wake(draft, input.isOnline)
+    case 'tabs':
+      return tabs(draft, input.count, input.isArrival)
+    case 'rejected':
+      return lease(draft, { type: 'rejected', generation: input.generation })
+    case 'opened':
+      return opened(draft, input)
+    case 'parted':
+      return parted(draft, input)
+    case 'refreshed':
+      return refreshed(draft, input)
+    case 'made':
+      return made(draft, input)
+    case 'acked':
+      return acked(draft, input)
+    case 'refused':
+      return refused(draft, input.key, input.code, input.reason)
+    case 'sent':
+      return sent(draft, input)
+    case 'pushed':
+      return pushed(draft, input)
+    case 'backfilled':
+      return backfilled(draft, input)
+    case 'stream':
+      return stream(draft, input)
+  }
+}
+
+function wake(draft: Draft, isOnline: boolean): void {
+  // Being told "offline" is a hint and changes nothing but what is shown; only calls judge.
+  if (!isOnline) {
+    draft.slots.session = { ...draft.slots.session, isOnline: false }
+    return
+  }
+  hurryAll(draft)
+  draft.actions.push({ type: 'probe' })
+}
+
+function hurryAll(draft: Draft): void {
+  session(draft, { type: 'woken' })
+  lease(draft, { type: 'woken' })
+  context(draft, { type: 'woken' })
+  transcript(draft, { type: 'woken' })
+  outbox(draft, { type: 'woken' })
+}
+
+function tabs(draft: Draft, count: number | undefined, isArrival: boolean): void {
+  const { session: state } = draft.slots
+  // After a logout the next tab that comes begins as somebody new.
+  if (isArrival && state.isSignedOut) draft.slots.session = { ...newSession(state.epoch), farewell: state.farewell }
+  if (count !== undefined) session(draft, { type: 'tabs-changed', count })
+}
+
+/** What a failed call says beyond the call itself: about the network, the token, the conversation. */
+function learn(draft: Draft, failure: Failure, generation: number, conversationId?: string): void {
+  if (failure.isUnreachable) session(draft, { type: 'reached', isOnline: false })
+  if (failure.verdict === 'refresh' || failure.verdict === 'auth-required')
+    lease(draft, { type: 'rejected', generation })
+  if (failure.verdict === 'session-lost' && generation === draft.slots.lease.generation)
+    session(draft, { type: 'session-lost' })
+  if (failure.verdict === 'read-only' && conversationId !== undefined) {
+    session(draft, { type: 'conversation-changed', id: conversationId, state: 'closed' })
+  }
+}
+
+function reached(draft: Draft, generation: number): void {
+  lease(draft, { type: 'accepted', generation })
+  heard(draft)
+}
+
+/** The service answers. After a time without it, whatever waits out a backoff need not wait any longer. */
+function heard(draft: Draft): void {
+  const wasOffline = !draft.slots.session.isOnline
+  session(draft, { type: 'reached', isOnline: true })
+  if (wasOffline) hurryAll(draft)
+}
+
+const later = (claim: Claim, failure: Failure) => ({ claim, retryAfterMs: failure.retryAfterMs ?? 0 })
+
+function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'opened' }): void {
+  if (!answers(draft.slots.session.opening, claim)) return
+  if (outcome.ok) {
+    lease(draft, { type: 'granted', grant: outcome.value.grant })
+    session(draft, { type: 'opened', claim, opened: outcome.value.opened })
+    return heard(draft)
+  }
+  if (outcome.verdict === 'auth-required') lease(draft, { type: 'denied', code: outcome.code })
+  else learn(draft, outcome, generation)
+  const isFinal = outcome.verdict === 'refuse'
+  // Said once for a row of failures, so that a site learns why nothing comes, and is not told every few seconds.
+  if (isFinal || claim.count === 1) draft.problems.push(problemOf(outcome))
+  if (isFinal) session(draft, { type: 'open-refused', claim, code: outcome.code })
+  else session(draft, { type: 'open-failed', ...later(claim, outcome) })
+}
+
+function parted(draft: Draft, { claim, outcome }: Input & { type: 'parted' }): void {
+  if (outcome.ok) return session(draft, { type: 'parted', claim })
+  session(draft, { type: 'part-failed', ...later(claim, outcome) })
+  if (outcome.isUnreachable) session(draft, { type: 'reached', isOnline: false })
+}
+
+function refreshed(draft: Draft, { claim, outcome }: Input & { type: 'refreshed' }): void {
+  if (outcome.ok) {
+    lease(draft, { type: 'refreshed', claim, grant: outcome.value })
+    // A token says nothing of the conversation: how long that was quiet stays as it is.
+    draft.slots.session = { ...draft.slots.session, isOnline: true }
+    return
+  }
+  if (outcome.isUnreachable) session(draft, { type: 'reached', isOnline: false })
+  if (outcome.verdict === 'auth-required') lease(draft, { type: 'refresh-refused', claim, code: outcome.code })
+  else lease(draft, { type: 'refresh-failed', ...later(claim, outcome) })
+}
+
+function made(draft: Draft, { claim, outcome, generation }: Input & { type: 'made' }): void {
+  if (outcome.ok) {
+    if (!answers(draft.slots.session.making, claim)) return
+    session(draft, { type: 'made', claim, conversation: outcome.value.conversation })
+    context(draft, { type: 'conversation-made', version: outcome.value.version, values: outcome.value.attributes })
+    return reached(draft, generation)
+  }
+  learn(draft, outcome, generation)
+  session(draft, { type: 'make-failed', ...later(claim, outcome) })
+  const { session: state } = draft.slots
+  if (outcome.verdict === 'refresh') draft.slots.session = { ...state, making: hurry(state.making, draft.env.now) }
+  if (outcome.verdict === 'refuse') draft.problems.push(problemOf(outcome))
+}
+
+function acked(draft: Draft, { key, conversationId, id, seq, at, generation }: Input & { type: 'acked' }): void {
+  const entry = entryOf(draft, key)
+  reached(draft, generation)
+  if (entry === undefined) return
+  outbox(draft, { type: 'settled', entry })
+  if (rowOf(draft, key) !== undefined) return
+  const { text, metadata, epoch } = entry
+  const row: Row = {
+    conversationId,
+    seq,
+    id,
+    role: 'customer',
+    text,
+    at,
+    key,
+    epoch,
+    ...(metadata === undefined ? {} : { metadata }),
+  }
+  if (conversationId === draft.slots.transcript.conversationId) transcript(draft, { type: 'received', rows: [row] })
+  else draft.rows.push(row)
+}
+
+function refused(draft: Draft, key: string, code: string, reason: string): void {
+  const entry = entryOf(draft, key)
+  if (entry?.live === undefined) return
+  outbox(draft, { type: 'refused', entry, code, reason })
+  draft.problems.push(problemOf({ code: 'OUTBOX_REFUSED', reason }))
+}
+
+function sent(draft: Draft, { lane, claim, outcome, generation, conversationId }: Input & { type: 'sent' }): void {
+  if (outcome.ok) {
+    reached(draft, generation)
+    outbox(draft, { type: 'run-ended', lane, claim })
+    return
+  }
+  learn(draft, outcome, generation, conversationId)
+  outbox(draft, { type: 'send-failed', lane, ...later(claim, outcome) })
+  // The token was at fault, not the message: the same call again as soon as there is another token.
+  if (outcome.verdict === 'refresh') outbox(draft, { type: 'lane-hurried', lane })
+  // Nothing was heard while the stream says it is open: ask it for a sign of life.
+  if (outcome.isUnreachable && draft.slots.session.stream.isOpen) draft.actions.push({ type: 'probe' })
+}
+
+function pushed(draft: Draft, { claim, outcome, generation, conversationId }: Input & { type: 'pushed' }): void {
+  const isPresent = draft.slots.session.conversation?.id === conversationId
+  if (!outcome.ok) {
+    learn(draft, outcome, generation, conversationId)
+    const isFinal = outcome.verdict === 'refuse' || outcome.verdict === 'drop-attributes'
+    context(draft, isFinal ? { type: 'push-refused', claim } : { type: 'push-failed', ...later(claim, outcome) })
+    if (isFinal) draft.problems.push(problemOf(outcome))
+    if (outcome.verdict === 'refresh') context(draft, { type: 'woken' })
+    return
+  }
+  reached(draft, generation)
+  if (!isPresent) return
+  const { conflict, attributes: values, version } = outcome.value
+  if (conflict) context(draft, { type: 'push-conflict', claim, values, version })
+  else context(draft, { type: 'pushed', claim, version })
+}
+
+function backfilled(
+  draft: Draft,
+  { claim, outcome, generation, conversationId }: Input & { type: 'backfilled' },
+): void {
+  if (draft.slots.transcript.conversationId !== conversationId) return
+  if (!outcome.ok) {
+    learn(draft, outcome, generation, conversationId)
+    transcript(draft, { type: 'backfill-failed', ...later(claim, outcome) })
+    if (outcome.verdict === 'refresh') transcript(draft, { type: 'woken' })
+    return
+  }
+  reached(draft, generation)
+  if (outcome.value.resync) return transcript(draft, { type: 'resync', claim })
+  for (const row of outcome.value.rows) settleEcho(draft, row)
+  transcript(draft, { type: 'backfilled', claim, rows: outcome.value.rows, headSeq: outcome.value.headSeq })
+}
+
+const settleEcho = (draft: Draft, row: Row): void => {
+  const entry = row.key === undefined ? undefined : entryOf(draft, row.key)
+  if (entry !== undefined) outbox(draft, { type: 'settled', entry })
+}
+
+/** The agent's typing shows at most so long after the last word of it. */
+export const TYPING_SHOWN_MS = 8_000
+
+function stream(draft: Draft, { report, generation, conversationId }: Input & { type: 'stream' }): void {
+  if (draft.slots.session.conversation?.id !== conversationId) return
+  switch (report.type) {
+    case 'opened':
+      session(draft, { type: 'stream-opened', claim: report.claim })
+      transcript(draft, { type: 'head', seq: report.headSeq })
+      return reached(draft, generation)
+    case 'rows':
+      draft.slots.typingUntil = 0
+      return receive(draft, report.rows)
+    case 'conversation':
+      context(draft, { type: 'remote-context', values: report.attributes, version: report.version })
+      return session(draft, { type: 'conversation-changed', id: conversationId, state: report.state })
+    case 'typing':
+      draft.slots.typingUntil = report.on ? draft.env.now + TYPING_SHOWN_MS : 0
+      return
+    case 'ended': {
+      const { claim, verdict, reason, retryAfterMs = 0 } = report
+      session(draft, { type: 'stream-closed', claim, retryAfterMs })
+      return learn(draft, { ok: false, verdict, code: 'SERVICE_UNREACHABLE', reason }, generation, conversationId)
+    }
+  }
+}

@@ -1,0 +1,109 @@
+// Everything that can happen to the engine, and everything it can be told to do: the vocabulary of a turn.
+
+import type { Claim } from './attempt.ts'
+import type { PushAction } from './context.ts'
+import type { ErrorCode } from './errors.ts'
+import type { Grant, RefreshAction } from './lease.ts'
+import type { Outcome, StreamReport } from './ports.ts'
+import type { SendAction } from './sends.ts'
+import type { ConnectAction, MakeAction, OpenAction, PartAction } from './phases.ts'
+import type { Conversation, Opened } from './session.ts'
+import type { BackfillAction, Row } from './transcript.ts'
+import type { Attributes, Command, EpochMs } from './wire.ts'
+
+/** The commands that change something stored. The others are reads, or touch only the stream. */
+export type Change = Extract<
+  Command,
+  { type: 'enqueue' | 'set-context' | 'retry' | 'cancel' | 'edit' | 'mark-read' | 'start-new' | 'logout' }
+>
+
+export type Input =
+  | { readonly type: 'command'; readonly command: Change; readonly epoch: string }
+  /** The pump is ours: whatever another incarnation had in hand is ours to do. */
+  | { readonly type: 'started' }
+  | { readonly type: 'woken'; readonly isOnline: boolean }
+  /** `isArrival`: a tab that knows no identity yet has come. Without `count`, who holds the pump counts. */
+  | { readonly type: 'tabs'; readonly count?: number; readonly isArrival: boolean }
+  | { readonly type: 'tick' }
+  | { readonly type: 'rejected'; readonly generation: number }
+  | {
+      readonly type: 'opened'
+      readonly claim: Claim
+      readonly outcome: Outcome<{ opened: Opened; grant: Grant }>
+      readonly generation: number
+    }
+  | { readonly type: 'parted'; readonly claim: Claim; readonly outcome: Outcome<null> }
+  | { readonly type: 'refreshed'; readonly claim: Claim; readonly outcome: Outcome<Grant> }
+  | { readonly type: 'made'; readonly claim: Claim; readonly outcome: Outcome<Made>; readonly generation: number }
+  | {
+      readonly type: 'acked'
+      readonly key: string
+      readonly conversationId: string
+      readonly id: string
+      readonly seq: number
+      readonly at: EpochMs
+      readonly generation: number
+    }
+  | { readonly type: 'refused'; readonly key: string; readonly code: string; readonly reason: string }
+  | {
+      readonly type: 'sent'
+      readonly lane: string
+      readonly claim: Claim
+      readonly outcome: Outcome<null>
+      readonly generation: number
+      readonly conversationId: string
+    }
+  | {
+      readonly type: 'pushed'
+      readonly claim: Claim
+      readonly outcome: Outcome<Pushed>
+      readonly generation: number
+      readonly conversationId: string
+    }
+  | {
+      readonly type: 'backfilled'
+      readonly claim: Claim
+      readonly outcome: Outcome<Backfilled>
+      readonly generation: number
+      readonly conversationId: string
+    }
+  | {
+      readonly type: 'stream'
+      readonly report: StreamReport
+      readonly generation: number
+      readonly conversationId: string
+    }
+
+export interface Made {
+  readonly conversation: Conversation
+  readonly attributes: Attributes
+  readonly version: number
+}
+
+export interface Pushed {
+  readonly conflict: boolean
+  readonly attributes: Attributes
+  readonly version: number
+}
+
+export type Backfilled =
+  | { readonly resync: true }
+  | { readonly resync: false; readonly rows: readonly Row[]; readonly headSeq: number }
+
+export type Action =
+  | OpenAction
+  | MakeAction
+  | ConnectAction
+  | RefreshAction
+  | SendAction
+  | PushAction
+  | BackfillAction
+  | PartAction
+  | { readonly type: 'probe' }
+
+export interface Problem {
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+export type Reply = { readonly value: unknown } | { readonly refusal: Problem }

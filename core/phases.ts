@@ -1,0 +1,105 @@
+// Machine, second half: which of the three phases of a session is due now (discover, validate, merge).
+// The states and what changes them are in session.ts.
+
+import { type Attempt, begin, type Claim, claimOf, type Env, isDue, nextAt } from './attempt.ts'
+import { type Asked, CLOSED, isOver, needsOpening, type Session } from './session.ts'
+import type { Attributes, EpochMs } from './wire.ts'
+
+export interface OpenAction {
+  readonly type: 'open'
+  readonly claim: Claim
+  readonly conversationId: string | null
+}
+
+export interface MakeAction extends Asked {
+  readonly type: 'make'
+  readonly claim: Claim
+}
+
+export interface ConnectAction {
+  readonly type: 'connect'
+  readonly claim: Claim
+  readonly conversationId: string
+}
+
+export interface PartAction {
+  readonly type: 'part'
+  readonly claim: Claim
+}
+
+export const OPEN_TIMEOUT_MS = 15_000
+export const CONNECT_TIMEOUT_MS = 15_000
+/** It waits for whatever may still set the cookie, and then takes its own time. */
+export const PART_TIMEOUT_MS = 35_000
+
+export interface SessionPlan {
+  readonly state: Session
+  readonly action?: OpenAction | MakeAction | ConnectAction | PartAction
+  readonly wakeAt?: EpochMs
+}
+
+/** What the rest of the state allows: who else wants something, and with which credentials. */
+export interface Gate {
+  /** Somebody wants the session: a tab is open, or messages wait. */
+  readonly isWanted: boolean
+  /** The platform can be asked to open it with what we hold. */
+  readonly canOpen: boolean
+  /** There is a token for calls. */
+  readonly canCall: boolean
+  /** What a new conversation is to know from its beginning. */
+  readonly attributes: Attributes
+}
+
+/** Says which of the three phases is due. At most one action: each phase waits for the one before. */
+export function plan(session: Session, gate: Gate, env: Env): SessionPlan {
+  if (session.isSignedOut || session.refusal !== null || !gate.isWanted) return { state: session }
+  if (needsOpening(session, env.now)) return gate.canOpen ? open(session, env) : { state: session }
+  if (!gate.canCall) return { state: session }
+  const { conversation } = session
+  if (conversation === null || session.isNewWanted) return make(session, gate, env)
+  if (isOver(conversation.state) || session.stream.isOpen || session.tabs === 0) return { state: session }
+  return connect(session, conversation.id, env)
+}
+
+/** Tells the service that its cookie names nobody any more: before that is done nobody else is opened with it. */
+export function planFarewell(session: Session & { readonly farewell: Attempt }, env: Env): SessionPlan {
+  if (!isDue(session.farewell, env)) return later(session, session.farewell)
+  const farewell = begin(session.farewell, env, PART_TIMEOUT_MS)
+  return {
+    state: { ...session, farewell },
+    action: { type: 'part', claim: claimOf(farewell) },
+    wakeAt: farewell.retryAt,
+  }
+}
+
+const later = (state: Session, attempt: Attempt): SessionPlan => {
+  const wakeAt = nextAt(attempt)
+  return wakeAt === undefined ? { state } : { state, wakeAt }
+}
+
+function open(session: Session, env: Env): SessionPlan {
+  if (!isDue(session.opening, env)) return later(session, session.opening)
+  const opening = begin(session.opening, env, OPEN_TIMEOUT_MS)
+  const action: OpenAction = { type: 'open', claim: claimOf(opening), conversationId: session.conversation?.id ?? null }
+  return { state: { ...session, opening }, action, wakeAt: opening.retryAt }
+}
+
+/** A key stands for one request: until its outcome is known every try asks for the same, whatever has changed since. */
+function make(session: Session, { attributes }: Gate, env: Env): SessionPlan {
+  if (!isDue(session.making, env)) return later(session, session.making)
+  const making = begin(session.making, env, OPEN_TIMEOUT_MS)
+  const former = session.making.status === 'idle' ? null : session.asked
+  const asked = former ?? { previousId: session.conversation?.id ?? null, routing: session.routing, attributes }
+  return {
+    state: { ...session, making, asked },
+    action: { type: 'make', claim: claimOf(making), ...asked },
+    wakeAt: making.retryAt,
+  }
+}
+
+function connect(session: Session, conversationId: string, env: Env): SessionPlan {
+  if (!isDue(session.stream.attempt, env)) return later(session, session.stream.attempt)
+  const attempt = begin(session.stream.attempt, env, CONNECT_TIMEOUT_MS)
+  const action: ConnectAction = { type: 'connect', claim: claimOf(attempt), conversationId }
+  return { state: { ...session, stream: { ...CLOSED, attempt } }, action, wakeAt: attempt.retryAt }
+}

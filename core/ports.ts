@@ -1,0 +1,272 @@
+// What the engine needs from outside, in our own words and plain values. The adapters are in sw/, the fakes in testing/.
+
+import type { Claim } from './attempt.ts'
+import type { ErrorCode } from './errors.ts'
+import type { Entry } from './outbox.ts'
+import type { Conversation, Opened } from './session.ts'
+import type { Slots } from './state.ts'
+import type { Row } from './transcript.ts'
+import type { AttributeDelta, Attributes, ConversationState, EpochMs, Notice, OutboundMessage } from './wire.ts'
+import type { Sealed } from './lease.ts'
+
+export interface Clock {
+  now(): EpochMs
+  /** Runs `ring` once at or after `at`, if this incarnation lives that long. A hint: what is due comes from the store. */
+  alarm(at: EpochMs, ring: () => void): () => void
+}
+
+export interface Random {
+  /** One draw from [0, 1). */
+  draw(): number
+  /** A fresh UUID v7: an idempotency key. */
+  key(): string
+}
+
+/** The part of BroadcastChannel the engine uses. */
+export interface Channel {
+  /** Tells every tab, at best: one that sleeps hears nothing, and reads the state when it wakes. */
+  publish(notice: Notice): void
+}
+
+/**
+ * The exclusive right to touch the network for one deployment. The engine asks once; it keeps the right until it dies.
+ */
+export interface Pump {
+  /** Resolves when it is known whether the right could be had at once; calls `granted` when it is ours, now or later. */
+  request(granted: () => void): Promise<void>
+}
+
+/** What a turn wants to see beside the slots. */
+export interface Wanted {
+  /** How many of the oldest live entries of each lane. */
+  readonly runEntries: number
+  /** Entries of the outbox and rows of the transcript with these keys. */
+  readonly keys: readonly string[]
+  /**
+   * The promise to the visitor: on the disk when the turn resolves, not in a cache of the system. It is said beforehand,
+   * because a transaction is opened with it.
+   */
+  readonly isDurable: boolean
+}
+
+export interface View {
+  /** Absent at the very first turn, and when the record could not be understood. */
+  readonly slots: Slots | undefined
+  /** Every entry on the disk, given only when the slots are absent: the counters are made from them. */
+  readonly orphans: readonly Entry[]
+  readonly runs: ReadonlyMap<string, readonly Entry[]>
+  readonly entries: ReadonlyMap<string, Entry>
+  readonly rows: ReadonlyMap<string, Row>
+  /** Records that could not be understood. They have been put aside unread, nothing was deleted. */
+  readonly corrupt: number
+}
+
+export interface Writes {
+  readonly slots: Slots
+  readonly putEntries: readonly Entry[]
+  /** Dropped after the puts: an entry that is in both is gone. */
+  readonly dropEntries: readonly Entry[]
+  readonly putRows: readonly Row[]
+  /** Empties everything but the slots, which are replaced. */
+  readonly wipe?: boolean
+}
+
+/** What a snapshot is made from: a bounded tail, however long the queue or the transcript is. */
+export interface Tail {
+  readonly slots: Slots | undefined
+  readonly rows: readonly Row[]
+  readonly entries: readonly Entry[]
+}
+
+export interface Store {
+  readonly kind: 'durable' | 'memory'
+  /**
+   * Reads, lets `decide` choose, and writes, in one transaction. If `decide` throws, nothing is written.
+   * @throws {HoldfastError} `STORE_FULL`, `STORE_FAILED`
+   */
+  turn<T extends { writes: Writes }>(wanted: Wanted, decide: (view: View) => T): Promise<T>
+  /** The newest `rowsMax` rows of the present conversation and the newest `entriesMax` entries, oldest first. */
+  tail(rowsMax: number, entriesMax: number): Promise<Tail>
+  /** Rows and entries with these keys. */
+  find(keys: readonly string[]): Promise<Pick<View, 'entries' | 'rows'>>
+  /** Rows of the conversation below `before`, oldest first, at most `limit` of the newest. */
+  rows(conversationId: string, before: number, limit: number): Promise<readonly Row[]>
+  /** Every entry, oldest first, at most `limit`. */
+  entries(limit: number): Promise<readonly Entry[]>
+}
+
+/** Seals secrets for the store. What was sealed by one vault is opened by no other. */
+export interface Vault {
+  readonly mode: 'broker' | 'persistent' | 'memory'
+  seal(secret: string): Promise<Sealed>
+  /** Nothing when it cannot be opened any more: the key is gone, or it lived in the memory of a stopped worker. */
+  open(sealed: Sealed): Promise<string | undefined>
+  /** Forgets every key: what was sealed stays sealed. */
+  forget(): Promise<void>
+}
+
+export type Verdict =
+  | 'retry'
+  | 'retry-at'
+  | 'wait-unchanged'
+  | 'reconcile'
+  | 'refresh'
+  | 'auth-required'
+  | 'refuse'
+  | 'drop-attributes'
+  | 'read-only'
+  | 'session-lost'
+
+/** What came of a call. A platform never throws: an expected failure is a value. */
+export type Outcome<T> =
+  | { readonly ok: true; readonly value: T }
+  | {
+      readonly ok: false
+      readonly verdict: Verdict
+      readonly code: ErrorCode
+      /** For people: which call, what was expected, what came. Never a token, never a text. */
+      readonly reason: string
+      readonly retryAfterMs?: number
+      /** No answer at all: the network, not the service. */
+      readonly isUnreachable?: boolean
+    }
+
+/** A grant as a platform hands it over, before it is sealed. */
+export interface PlainGrant {
+  readonly accessToken: string
+  readonly refreshToken?: string
+  readonly expiresInMs: number
+}
+
+export interface Limits {
+  readonly messageCharsMax: number
+  readonly attributeCharsMax: number
+  readonly routingBytesMax: number
+}
+
+export interface Capabilities {
+  readonly delivery: 'keyed' | 'echoed-id' | 'content-match'
+  readonly catchUp: 'cursor' | 'offset' | 'replay'
+  readonly sendWithoutStream: boolean
+  readonly inFlightMax: number
+  readonly limits: Limits
+}
+
+/** Frames of the stream, decoded. */
+export type StreamEvent =
+  | { readonly type: 'ready'; readonly headSeq: number }
+  | { readonly type: 'rows'; readonly rows: readonly Row[] }
+  | {
+      readonly type: 'conversation'
+      readonly state: ConversationState
+      readonly attributes: Attributes
+      readonly version: number
+    }
+  | { readonly type: 'typing'; readonly on: boolean }
+  | { readonly type: 'pong'; readonly id: string }
+  | { readonly type: 'ping'; readonly id: string }
+  /** The connection is over, for whatever reason. Nothing follows. */
+  | { readonly type: 'closed'; readonly verdict: Verdict; readonly reason: string; readonly retryAfterMs?: number }
+
+/** One socket. Nothing here retries or measures time. */
+export interface Connection {
+  ping(id: string): void
+  pong(id: string): void
+  reauth(token: string): void
+  typing(on: boolean): void
+  close(): void
+}
+
+export interface StreamRequest {
+  readonly conversationId: string
+  readonly token: string
+  readonly afterSeq: number
+}
+
+/** What the live connection tells the engine: frames as they come, and how one attempt to connect began and ended. */
+export type StreamReport =
+  | { readonly type: 'opened'; readonly claim: Claim; readonly headSeq: number }
+  | {
+      readonly type: 'ended'
+      readonly claim: Claim
+      readonly verdict: Verdict
+      readonly reason: string
+      readonly retryAfterMs?: number
+    }
+  | Exclude<StreamEvent, { type: 'ready' | 'pong' | 'ping' | 'closed' }>
+
+/**
+ * The one live connection: socket, heartbeat, polling fallback. One attempt at a time; a second `connect` ends the first
+ * without a report. It never retries by itself: that is the session machine's part.
+ */
+export interface Stream {
+  connect(request: StreamRequest & { readonly claim: Claim }): void
+  /** Swaps the token in place: no frame is lost. */
+  reauth(token: string): void
+  typing(on: boolean): void
+  /** Asks for a sign of life now instead of at the next heartbeat. */
+  probe(): void
+  /** Lets go, without a report. */
+  close(): void
+}
+
+/** Intervals a deployment may set, in milliseconds. Defaults: design, section 7. */
+export interface Timings {
+  readonly beatMs: number
+  readonly pingMs: number
+  readonly pongMs: number
+  readonly pingMissesMax: number
+  readonly climbMs: number
+}
+
+export const TIMINGS: Timings = { beatMs: 20_000, pingMs: 25_000, pongMs: 5_000, pingMissesMax: 3, climbMs: 60_000 }
+
+export interface ConversationView {
+  readonly conversation: Conversation
+  readonly attributes: Attributes
+  readonly version: number
+}
+
+export interface Platform {
+  readonly name: string
+  readonly capabilities: Capabilities
+  /** Opens a session, or resumes the one that the cookie or the token names. Repeats with the same key are one. */
+  open(request: {
+    key: string
+    token?: string
+    wantsRefreshToken: boolean
+    conversationId: string | null
+  }): Promise<Outcome<{ opened: Opened; grant: PlainGrant }>>
+  /** @see https://www.rfc-editor.org/rfc/rfc6749#section-6 */
+  refresh(request: { key: string; refreshToken?: string }): Promise<Outcome<PlainGrant>>
+  make(request: {
+    key: string
+    token: string
+    previousId: string | null
+    routing: Attributes
+    attributes: Attributes
+  }): Promise<Outcome<ConversationView & { joined: boolean }>>
+  send(request: {
+    token: string
+    conversation: Conversation
+    message: OutboundMessage
+  }): Promise<Outcome<{ id: string; seq: number; at: EpochMs }>>
+  /** Merges attributes. A conflict answers what the platform holds. */
+  push(request: {
+    token: string
+    conversationId: string
+    delta: AttributeDelta
+    version: number
+  }): Promise<Outcome<{ conflict: boolean; attributes: Attributes; version: number }>>
+  backfill(request: {
+    token: string
+    conversationId: string
+    afterId: string
+  }): Promise<Outcome<{ resync: true } | { resync: false; rows: readonly Row[]; headSeq: number }>>
+  connect(request: StreamRequest, emit: (event: StreamEvent) => void): Connection
+  /** The same events by long poll: resolves with what came, or with none after the wait. */
+  poll(request: StreamRequest & { waitMs: number }): Promise<Outcome<readonly StreamEvent[]>>
+  revoke(request: { token?: string; refreshToken?: string }): Promise<Outcome<null>>
+}
+
+export type { Claim, Sealed }

@@ -1,0 +1,90 @@
+// Machine, second half: which entries of the outbox are sent now. The states and what changes them are in outbox.ts.
+
+import { begin, type Claim, claimOf, type Env, IDLE, isDue, nextAt } from './attempt.ts'
+import { type Entry, laneOf, type Outbox, setAside, withLane } from './outbox.ts'
+import type { EpochMs } from './wire.ts'
+
+export interface SendAction {
+  readonly type: 'send'
+  readonly lane: string
+  readonly claim: Claim
+  readonly entries: readonly Entry[]
+}
+
+/** Entries claimed by one attempt: enough to hide the commit between two sends, few enough to give back soon. */
+export const RUN_ENTRIES_MAX = 32
+/** Each entry of a run has this long before the run counts as lost. The sender itself has the shorter deadline. */
+export const SEND_TIMEOUT_MS = 15_000
+export const STALE_AFTER_MS = 24 * 60 * 60 * 1_000
+
+export interface OutboxPlan {
+  readonly state: Outbox
+  readonly puts: readonly Entry[]
+  readonly actions: readonly SendAction[]
+  readonly wakeAt?: EpochMs
+}
+
+/**
+ * Says what is to be sent now: for each open lane the oldest run of live entries. Old text is set aside instead.
+ * The lane of a conversation that is over is never open: its entries are parked until the site moves them.
+ *
+ * @param runs the first entries of each lane, oldest first, as they are after this turn's changes; none for a lane of
+ * which nothing is known. One that is known to be empty corrects its counter: else the search would never end.
+ * @param isOpen whether the lane's conversation takes messages now
+ */
+export function plan(
+  outbox: Outbox,
+  runs: ReadonlyMap<string, readonly Entry[]>,
+  isOpen: (lane: string) => boolean,
+  env: Env,
+): OutboxPlan {
+  let state = outbox
+  let wakeAt: EpochMs | undefined
+  const puts: Entry[] = []
+  const actions: SendAction[] = []
+  for (const name of Object.keys(outbox.lanes)) {
+    const lane = laneOf(state, name)
+    if (lane.size === 0 || !isOpen(name)) {
+      // Nobody awaits its answer any more, and what is parked may be cancelled or moved.
+      if (lane.attempt.status === 'running' && isDue(lane.attempt, env))
+        state = withLane(state, name, { attempt: IDLE })
+      continue
+    }
+    if (!isDue(lane.attempt, env)) {
+      wakeAt = earliest(wakeAt, nextAt(lane.attempt))
+      continue
+    }
+    const fresh: Entry[] = []
+    const run = runs.get(name)
+    for (const entry of run ?? []) {
+      if (env.now - entry.at < STALE_AFTER_MS) fresh.push(entry)
+      else {
+        const held = setAside(
+          state,
+          entry,
+          'stale',
+          'OUTBOX_STALE',
+          'It waited longer than 24 hours: send it again or discard it.',
+        )
+        state = held.state
+        if (held.put) puts.push(held.put)
+      }
+      if (fresh.length === RUN_ENTRIES_MAX) break
+    }
+    const last = fresh.at(-1)
+    if (last === undefined) {
+      // The lane was not read, or a whole page of old text was set aside: look at it, or at the next page, at once.
+      if (run?.length === 0) state = withLane(state, name, { size: 0 })
+      else if (laneOf(state, name).size > 0) wakeAt = env.now
+      continue
+    }
+    const attempt = begin(laneOf(state, name).attempt, env, SEND_TIMEOUT_MS * (1 + fresh.length))
+    state = withLane(state, name, { attempt, upTo: last.seq })
+    actions.push({ type: 'send', lane: name, claim: claimOf(attempt), entries: fresh })
+    wakeAt = earliest(wakeAt, attempt.retryAt)
+  }
+  return wakeAt === undefined ? { state, puts, actions } : { state, puts, actions, wakeAt }
+}
+
+export const earliest = (a: EpochMs | undefined, b: EpochMs | undefined): EpochMs | undefined =>
+  a === undefined ? b : b === undefined ? a : Math.min(a, b)

@@ -1,0 +1,287 @@
+// Machine: one session, one conversation, one stream. Owns the three phases (discover, validate, merge) and what may
+// never be resumed. Leaves to others: the tokens (lease.ts), what is said (transcript.ts), the wire.
+
+import { type Attempt, answers, type Claim, type Env, fail, hurry, IDLE, isRunning, letGo } from './attempt.ts'
+import { BACKOFF_CAP_MS } from './backoff.ts'
+import type { ErrorCode } from './errors.ts'
+import type { Attributes, ConversationState, EpochMs } from './wire.ts'
+
+export interface Conversation {
+  readonly id: string
+  readonly participantId: string
+  readonly state: ConversationState
+  readonly previousId?: string
+  /** Set when this conversation was made because an earlier one could not be resumed. */
+  readonly resumedFrom?: string
+}
+
+export interface Session {
+  /** One identity, from its first turn to its logout. In every record, so that nothing outlives it. */
+  readonly epoch: string
+  readonly id: string | null
+  readonly isAuthenticated: boolean
+  readonly expiresAt: EpochMs
+  readonly conversation: Conversation | null
+  /** Counts the conversations of this browser: the lane of entries written before their conversation exists. */
+  readonly laneNumber: number
+  readonly routing: Attributes
+  /** The conversation is over and another is to be made in its place. */
+  readonly isNewWanted: boolean
+  /** Open or resume, and with it the question whether what is stored is still alive. */
+  readonly opening: Attempt
+  readonly making: Attempt
+  /** What the running or waiting attempt to make a conversation asks for. */
+  readonly asked: Asked | null
+  readonly stream: Stream
+  /** Why the session cannot be opened at all, until the site changes something. */
+  readonly refusal: ErrorCode | null
+  readonly activeAt: EpochMs
+  readonly isValidated: boolean
+  readonly isActiveElsewhere: boolean
+  readonly tabs: number
+  readonly isOnline: boolean
+  readonly isSignedOut: boolean
+  /** The service is still to hear that a former visitor is gone: until then the cookie goes on naming him. */
+  readonly farewell: Attempt | null
+}
+
+export interface Asked {
+  readonly previousId: string | null
+  readonly routing: Attributes
+  readonly attributes: Attributes
+}
+
+export interface Stream {
+  readonly attempt: Attempt
+  readonly isOpen: boolean
+  /** Everything up to the head at opening has been read once. */
+  readonly isMerged: boolean
+}
+
+/** What the platform says when a session is opened or resumed. `conversation` is null when there is none to resume. */
+export interface Opened {
+  readonly sessionId: string
+  readonly isAuthenticated: boolean
+  readonly expiresAt: EpochMs
+  readonly conversation: Conversation | null
+  /** What became of the conversation we asked for, when it is not the one above. */
+  readonly formerState?: ConversationState
+  readonly isActiveElsewhere: boolean
+}
+
+export type SessionInput =
+  | { readonly type: 'started' }
+  | { readonly type: 'opened'; readonly claim: Claim; readonly opened: Opened }
+  | { readonly type: 'open-failed'; readonly claim: Claim; readonly retryAfterMs?: number }
+  | { readonly type: 'open-refused'; readonly claim: Claim; readonly code: ErrorCode }
+  | { readonly type: 'made'; readonly claim: Claim; readonly conversation: Conversation }
+  | { readonly type: 'make-failed'; readonly claim: Claim; readonly retryAfterMs?: number }
+  | { readonly type: 'conversation-changed'; readonly id: string; readonly state: ConversationState }
+  | { readonly type: 'stream-opened'; readonly claim: Claim }
+  | { readonly type: 'stream-closed'; readonly claim: Claim; readonly retryAfterMs?: number }
+  | { readonly type: 'parted'; readonly claim: Claim }
+  | { readonly type: 'part-failed'; readonly claim: Claim; readonly retryAfterMs?: number }
+  | { readonly type: 'session-lost' }
+  | { readonly type: 'new-wanted'; readonly routing: Attributes }
+  | { readonly type: 'tabs-changed'; readonly count: number }
+  | { readonly type: 'reached'; readonly isOnline: boolean }
+  | { readonly type: 'woken' }
+
+/** What was quiet for longer is asked about before it is used. */
+export const VALIDATE_AFTER_MS = 15 * 60_000
+export const CLOSED: Stream = { attempt: IDLE, isOpen: false, isMerged: false }
+
+export const newSession = (epoch: string): Session => ({
+  epoch,
+  id: null,
+  isAuthenticated: false,
+  expiresAt: 0,
+  conversation: null,
+  laneNumber: 1,
+  routing: {},
+  isNewWanted: false,
+  opening: IDLE,
+  making: IDLE,
+  asked: null,
+  stream: CLOSED,
+  refusal: null,
+  activeAt: 0,
+  isValidated: false,
+  isActiveElsewhere: false,
+  tabs: 0,
+  isOnline: true,
+  isSignedOut: false,
+  farewell: null,
+})
+
+export const laneNameOf = (session: Session): string => `${session.laneNumber}`
+
+export const isOver = (state: ConversationState): boolean => state !== 'pending' && state !== 'active'
+
+/** May messages flow into the present conversation? */
+export const isConversationOpen = (session: Session): boolean =>
+  session.isValidated && session.conversation !== null && !isOver(session.conversation.state)
+
+/** Must the platform be asked before anything stored is used? */
+export function needsOpening(session: Session, now: EpochMs): boolean {
+  if (session.id === null || !session.isValidated) return true
+  // A clock that was set back says nothing about how long it was quiet.
+  const quietMs = now - session.activeAt
+  return !session.stream.isOpen && (quietMs > VALIDATE_AFTER_MS || quietMs < -VALIDATE_AFTER_MS)
+}
+
+export function reduce(session: Session, input: SessionInput, env: Env): Session {
+  switch (input.type) {
+    case 'started':
+      return { ...session, stream: down(session.stream), tabs: 0 }
+    case 'opened':
+      return answers(session.opening, input.claim) ? adopt(session, input.opened, env) : session
+    case 'open-failed':
+      return { ...session, opening: fail(session.opening, input.claim, env, input.retryAfterMs) }
+    case 'open-refused':
+      return answers(session.opening, input.claim) ? { ...session, opening: IDLE, refusal: input.code } : session
+    case 'made':
+      return answers(session.making, input.claim) ? made(session, input.conversation, env) : session
+    case 'make-failed':
+      return { ...session, making: fail(session.making, input.claim, env, input.retryAfterMs) }
+    case 'conversation-changed':
+      return changed(session, input.id, input.state)
+    case 'stream-opened':
+      return streamOpened(session, input.claim, env)
+    case 'stream-closed':
+      return closed(session, input.claim, env, input.retryAfterMs)
+    case 'parted':
+      return session.farewell !== null && answers(session.farewell, input.claim)
+        ? { ...session, farewell: null }
+        : session
+    case 'part-failed':
+      if (session.farewell === null) return session
+      return { ...session, farewell: fail(session.farewell, input.claim, env, input.retryAfterMs) }
+    case 'session-lost':
+      return { ...session, isValidated: false, stream: down(session.stream) }
+    case 'new-wanted':
+      return renewed(session, input.routing)
+    case 'tabs-changed':
+      // Another page may be another version of the site: what was refused is asked again. Without a tab nobody listens.
+      return {
+        ...session,
+        tabs: input.count,
+        refusal: null,
+        stream: input.count > 0 ? session.stream : down(session.stream),
+      }
+    case 'reached':
+      return { ...session, isOnline: input.isOnline, activeAt: input.isOnline ? env.now : session.activeAt }
+    case 'woken':
+      return wake(session, env.now)
+  }
+}
+
+const down = ({ attempt }: Stream): Stream => ({ ...CLOSED, attempt: letGo(attempt) })
+
+/** While it is open, `retryAt` says from when on it counts as one that lasted. */
+function streamOpened(session: Session, claim: Claim, env: Env): Session {
+  const { attempt } = session.stream
+  if (attempt.status !== 'running' || attempt.key !== claim.key) return session
+  return {
+    ...session,
+    activeAt: env.now,
+    stream: { isMerged: false, isOpen: true, attempt: { ...attempt, retryAt: env.now + BACKOFF_CAP_MS } },
+  }
+}
+
+const wake = (session: Session, now: EpochMs): Session => ({
+  ...session,
+  refusal: null,
+  opening: hurry(session.opening, now),
+  making: hurry(session.making, now),
+  stream: { ...session.stream, attempt: hurry(session.stream.attempt, now) },
+  farewell: session.farewell === null ? null : hurry(session.farewell, now),
+})
+
+function changed(session: Session, id: string, state: ConversationState): Session {
+  if (session.conversation?.id !== id || session.conversation.state === state) return session
+  const conversation = { ...session.conversation, state }
+  return isOver(state) ? { ...session, conversation, stream: CLOSED } : { ...session, conversation }
+}
+
+/** Takes over what the platform says. What cannot be resumed is kept as a reference and never written to again. */
+function adopt(session: Session, opened: Opened, env: Env): Session {
+  const { sessionId: id, isAuthenticated, expiresAt, isActiveElsewhere } = opened
+  const base = {
+    ...session,
+    id,
+    isAuthenticated,
+    expiresAt,
+    isActiveElsewhere,
+    opening: IDLE,
+    refusal: null,
+    activeAt: env.now,
+    isValidated: true,
+  }
+  const ours = session.conversation
+  if (ours === null) return { ...base, conversation: opened.conversation }
+  if (opened.conversation?.id === ours.id) {
+    const participantId = opened.conversation.participantId || ours.participantId
+    return { ...base, conversation: { ...ours, ...opened.conversation, participantId } }
+  }
+  // A new one has been asked for already: its lane is open, and takes what the platform has or what will be made.
+  if (session.isNewWanted) {
+    if (opened.conversation === null) return base
+    return {
+      ...base,
+      conversation: { ...opened.conversation, resumedFrom: ours.id },
+      isNewWanted: false,
+      stream: CLOSED,
+    }
+  }
+  // The visitor knows that it was closed: it stays on screen as ended until a new one is asked for.
+  if (opened.conversation === null && (opened.formerState ?? ours.state) === 'closed') {
+    return { ...base, conversation: { ...ours, state: 'closed' }, stream: CLOSED }
+  }
+  const next = opened.conversation === null ? null : { ...opened.conversation, resumedFrom: ours.id }
+  const former = { ...ours, state: opened.formerState ?? 'expired' }
+  return {
+    ...base,
+    laneNumber: session.laneNumber + 1,
+    conversation: next ?? former,
+    isNewWanted: next === null,
+    stream: CLOSED,
+  }
+}
+
+/** Joins the new conversation to the one it replaces, if that could not be resumed. */
+function made(session: Session, conversation: Conversation, env: Env): Session {
+  const former = session.conversation
+  const isKnown = former === null || former.id === conversation.id
+  const next = isKnown
+    ? { ...former, ...conversation }
+    : { ...conversation, previousId: former.id, resumedFrom: former.id }
+  return {
+    ...session,
+    conversation: next,
+    making: IDLE,
+    asked: null,
+    isNewWanted: false,
+    activeAt: env.now,
+    stream: CLOSED,
+  }
+}
+
+function closed(session: Session, claim: Claim, env: Env, retryAfterMs = 0): Session {
+  const { attempt, isOpen } = session.stream
+  if (!isRunning(attempt, claim)) return session
+  // A stream that lasted starts its backoff anew; one that ends as soon as it opens does not.
+  const running = isOpen && env.now >= attempt.retryAt ? { ...attempt, count: 1 } : attempt
+  return {
+    ...session,
+    stream: { ...CLOSED, attempt: fail(running, { ...claim, count: running.count }, env, retryAfterMs) },
+  }
+}
+
+/** The site asks for a new conversation after the old one ended. One that is open stays. */
+function renewed(session: Session, routing: Attributes): Session {
+  const { conversation } = session
+  if (session.isNewWanted || conversation === null) return { ...session, routing }
+  if (!isOver(conversation.state)) return session
+  return { ...session, routing, laneNumber: session.laneNumber + 1, isNewWanted: true, making: IDLE }
+}

@@ -1,0 +1,62 @@
+// Everything small that is stored as one record: the machines' states side by side. Entries and rows have stores of their own.
+
+import { type Context, EMPTY_CONTEXT } from './context.ts'
+import { type Lease, NO_LEASE } from './lease.ts'
+import { EMPTY_OUTBOX, type Entry, type Outbox, restore } from './outbox.ts'
+import { newSession, type Session } from './session.ts'
+import { emptyTranscript, type Transcript } from './transcript.ts'
+import type { EpochMs } from './wire.ts'
+
+/** Raised by every change that an older worker could misread; sw/store.ts migrates. */
+export const SCHEMA_VERSION = 1
+
+export interface Slots {
+  readonly schema: number
+  /** Grows by one with every turn that changed something. */
+  readonly rev: number
+  readonly session: Session
+  readonly lease: Lease
+  readonly context: Context
+  readonly outbox: Outbox
+  readonly transcript: Transcript
+  readonly typingUntil: EpochMs
+  /** Keys of the last commands that changed something, newest last: a repeat is recognised. */
+  readonly recent: readonly string[]
+}
+
+export const RECENT_KEYS_MAX = 64
+
+/**
+ * A new identity. Entries found on the disk without their counters are counted again, none is lost: they can only be of
+ * the visitor who was here, who therefore stays, and the last lane that was begun is the present one.
+ *
+ * @param rev where revisions begin: for a visitor who stays, above all that the tabs have seen
+ */
+export const newSlots = (epoch: string, orphans: readonly Entry[], rev = 1): Slots => ({
+  schema: SCHEMA_VERSION,
+  rev,
+  session: {
+    ...newSession(orphans.at(-1)?.epoch ?? epoch),
+    laneNumber: orphans.reduce((last, { lane }) => Math.max(last, Number(lane) || 1), 1),
+  },
+  lease: NO_LEASE,
+  context: EMPTY_CONTEXT,
+  outbox: orphans.length === 0 ? EMPTY_OUTBOX : restore(orphans),
+  transcript: emptyTranscript(''),
+  typingUntil: 0,
+  recent: [],
+})
+
+/** Has it every part that the sample has, of the same types? What is null there may be anything. */
+function isLike(value: unknown, sample: unknown): boolean {
+  if (sample === null) return true
+  if (typeof value !== typeof sample || value === null || Array.isArray(value) !== Array.isArray(sample)) return false
+  if (typeof sample !== 'object') return true
+  return Object.entries(sample).every(([name, part]) => isLike((value as Record<string, unknown>)[name], part))
+}
+
+const SAMPLE = newSlots('', [])
+
+/** Was this written by us, in this schema? */
+export const isSlots = (value: unknown): value is Slots =>
+  isLike(value, SAMPLE) && (value as Slots).schema === SCHEMA_VERSION

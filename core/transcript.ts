@@ -1,0 +1,201 @@
+// Machine: what was said, as far as it is known here. Owns the cursor, the gap, the reorder window and the unread count.
+// Leaves to others: the rows themselves (the store keeps them by conversation and seq) and how a gap is fetched.
+
+import { type Attempt, begin, type Claim, claimOf, type Env, fail, hurry, IDLE, isDue, nextAt } from './attempt.ts'
+import type { EpochMs, Metadata, Role } from './wire.ts'
+
+/** One confirmed message, as stored. */
+export interface Row {
+  readonly conversationId: string
+  readonly seq: number
+  readonly id: string
+  readonly role: Role
+  readonly text: string
+  readonly at: EpochMs
+  readonly key?: string
+  readonly metadata?: Metadata
+  readonly epoch?: string
+}
+
+/** What the cursor needs to know of a row when it passes it. */
+export interface Mark {
+  readonly seq: number
+  readonly id: string
+  readonly isOthers: boolean
+}
+
+export interface Transcript {
+  readonly conversationId: string
+  /** The highest seq up to which nothing is missing, and its id. */
+  readonly cursor: { readonly seq: number; readonly id: string }
+  /** What is known above the cursor, ascending. */
+  readonly above: readonly Mark[]
+  /** The highest seq the platform spoke of. */
+  readonly headSeq: number
+  readonly gapSince: EpochMs
+  readonly fetch: Attempt
+  /** The cursor when the fetch began. */
+  readonly askedSeq: number
+  /** The cursor at which the whole log was asked for, because the platform would not say what follows. */
+  readonly stuckSeq: number
+  readonly unread: number
+  /** Up to here everything has been counted as read or unread: a second reading counts nothing twice. */
+  readonly countedSeq: number
+}
+
+export type TranscriptInput =
+  | { readonly type: 'received'; readonly rows: readonly Row[] }
+  /** The platform's word on how far its log goes. */
+  | { readonly type: 'head'; readonly seq: number }
+  | { readonly type: 'backfilled'; readonly claim: Claim; readonly rows: readonly Row[]; readonly headSeq: number }
+  | { readonly type: 'backfill-failed'; readonly claim: Claim; readonly retryAfterMs?: number }
+  /** The cursor means nothing to the platform: read everything again. */
+  | { readonly type: 'resync'; readonly claim: Claim }
+  | { readonly type: 'marked-read' }
+  | { readonly type: 'woken' }
+
+export interface BackfillAction {
+  readonly type: 'backfill'
+  readonly claim: Claim
+  readonly conversationId: string
+  readonly afterId: string
+}
+
+/** A message that overtook another on the way arrives within this; what is missing longer is fetched. */
+export const REORDER_WINDOW_MS = 500
+export const BACKFILL_TIMEOUT_MS = 15_000
+/** Beyond this many known seqs above the cursor, the rest is left to the backfill. */
+export const ABOVE_MAX = 512
+
+export const emptyTranscript = (conversationId: string): Transcript => ({
+  conversationId,
+  cursor: { seq: 0, id: '' },
+  above: [],
+  headSeq: 0,
+  gapSince: 0,
+  fetch: IDLE,
+  askedSeq: 0,
+  stuckSeq: 0,
+  unread: 0,
+  countedSeq: 0,
+})
+
+/** Is everything that the platform spoke of here? */
+export const isComplete = (transcript: Transcript): boolean =>
+  transcript.cursor.seq >= transcript.headSeq && transcript.above.length === 0
+
+export interface TranscriptChange {
+  readonly state: Transcript
+  readonly rows: readonly Row[]
+}
+
+export function reduce(transcript: Transcript, input: TranscriptInput, env: Env): TranscriptChange {
+  switch (input.type) {
+    case 'received':
+      return receive(transcript, input.rows, env)
+    case 'head':
+      // A head below our cursor is old news, or a log that was restored from an older copy: asked for what follows the
+      // cursor, the platform says which.
+      return { state: mark(withHead(transcript, input.seq), transcript, env), rows: [] }
+    case 'backfilled':
+      return isMine(transcript, input.claim) ? backfilled(transcript, input, env) : { state: transcript, rows: [] }
+    case 'backfill-failed':
+      return { state: { ...transcript, fetch: fail(transcript.fetch, input.claim, env, input.retryAfterMs) }, rows: [] }
+    case 'resync':
+      if (!isMine(transcript, input.claim)) return { state: transcript, rows: [] }
+      return { state: restart(transcript, input.claim, env), rows: [] }
+    case 'marked-read':
+      return { state: transcript.unread === 0 ? transcript : { ...transcript, unread: 0 }, rows: [] }
+    case 'woken':
+      return { state: { ...transcript, fetch: hurry(transcript.fetch, env.now) }, rows: [] }
+  }
+}
+
+const isMine = ({ fetch }: Transcript, claim: Claim): boolean => fetch.status !== 'idle' && fetch.key === claim.key
+
+/** A platform that does not even know the beginning is asked less and less often. */
+const restart = (transcript: Transcript, claim: Claim, env: Env): Transcript => ({
+  ...transcript,
+  cursor: { seq: 0, id: '' },
+  above: [],
+  headSeq: Math.max(transcript.headSeq, 1),
+  fetch: transcript.cursor.seq === 0 ? fail(transcript.fetch, claim, env) : IDLE,
+})
+
+/** Takes a page. When it brings nothing that was missing, everything is asked for once, and then ever less often. */
+function backfilled(before: Transcript, input: TranscriptInput & { type: 'backfilled' }, env: Env): TranscriptChange {
+  const { state, rows } = receive(before, input.rows, env)
+  const headSeq = Math.max(state.cursor.seq, state.above.at(-1)?.seq ?? 0, input.headSeq)
+  const read = { ...state, headSeq, countedSeq: Math.min(state.countedSeq, headSeq), fetch: IDLE }
+  const { seq } = read.cursor
+  if (isComplete(read) || seq > before.askedSeq) return { state: read, rows }
+  if (seq > 0 && seq !== before.stuckSeq) return { state: { ...restart(read, input.claim, env), stuckSeq: seq }, rows }
+  return { state: { ...read, fetch: fail(before.fetch, input.claim, env) }, rows }
+}
+
+/** What was said before this browser first heard of the conversation is history, not unread. */
+const withHead = (transcript: Transcript, seq: number): Transcript => ({
+  ...transcript,
+  headSeq: Math.max(transcript.headSeq, seq < transcript.cursor.seq ? transcript.cursor.seq + 1 : seq),
+  countedSeq: transcript.headSeq === 0 ? seq : transcript.countedSeq,
+})
+
+function receive(transcript: Transcript, rows: readonly Row[], env: Env): TranscriptChange {
+  const fresh: Row[] = []
+  let { cursor, headSeq, unread, countedSeq } = transcript
+  const above = new Map(transcript.above.map((mark) => [mark.seq, mark]))
+  for (const row of rows) {
+    const isForeign = row.conversationId !== transcript.conversationId || !Number.isInteger(row.seq) || row.seq < 1
+    if (isForeign || row.seq <= cursor.seq || above.has(row.seq)) continue
+    headSeq = Math.max(headSeq, row.seq)
+    if (above.size >= ABOVE_MAX && row.seq > cursor.seq + above.size + 1) continue
+    above.set(row.seq, { seq: row.seq, id: row.id, isOthers: row.role !== 'customer' })
+    fresh.push(row)
+  }
+  for (let next = above.get(cursor.seq + 1); next !== undefined; next = above.get(cursor.seq + 1)) {
+    above.delete(next.seq)
+    cursor = { seq: next.seq, id: next.id }
+    if (next.seq > countedSeq && next.isOthers) unread += 1
+    countedSeq = Math.max(countedSeq, next.seq)
+  }
+  const marks = [...above.values()].sort((a, b) => a.seq - b.seq)
+  return {
+    state: mark({ ...transcript, cursor, above: marks, headSeq, unread, countedSeq }, transcript, env),
+    rows: fresh,
+  }
+}
+
+/** Notes when a gap opened, so that the reorder window runs from there. */
+const mark = (state: Transcript, before: Transcript, env: Env): Transcript =>
+  isComplete(state) ? state : { ...state, gapSince: isComplete(before) ? env.now : state.gapSince }
+
+/** Says whether what is missing must be fetched now. */
+export function plan(
+  transcript: Transcript,
+  isOpen: boolean,
+  env: Env,
+): { state: Transcript; action?: BackfillAction; wakeAt?: EpochMs } {
+  if (!isOpen || isComplete(transcript)) return { state: transcript }
+  const openAt = transcript.gapSince + REORDER_WINDOW_MS
+  const isWaiting = transcript.fetch.status === 'idle' && env.now < openAt && env.now >= transcript.gapSince
+  if (isWaiting) return { state: transcript, wakeAt: openAt }
+  if (!isDue(transcript.fetch, env)) {
+    const wakeAt = nextAt(transcript.fetch)
+    return wakeAt === undefined ? { state: transcript } : { state: transcript, wakeAt }
+  }
+  const fetch = begin(transcript.fetch, env, BACKFILL_TIMEOUT_MS)
+  const { conversationId, cursor } = transcript
+  return {
+    state: { ...transcript, fetch, askedSeq: cursor.seq },
+    action: { type: 'backfill', claim: claimOf(fetch), conversationId, afterId: cursor.id },
+    wakeAt: fetch.retryAt,
+  }
+}
+
+/** Was this written by us? What is not is put aside unread, and fetched again. */
+export function isRow(value: unknown): value is Row {
+  const { conversationId, seq, id, role, text, at } = Object(value) as Record<string, unknown>
+  return (
+    [conversationId, id, role, text].every((string) => typeof string === 'string') && [seq, at].every(Number.isFinite)
+  )
+}

@@ -1,0 +1,284 @@
+// Every shape that crosses a boundary between page and worker. Types and guards only.
+// What the worker says to a platform is in ports.ts; what a platform's own wire looks like is in its adapter.
+
+import type { WireError } from './errors.ts'
+
+/** Raised by every change that an older page or worker could misread. */
+export const PROTOCOL_VERSION = 1
+
+/** Simultaneous sends of a tab share calls of at most so many messages. */
+export const ENQUEUE_MAX = 256
+
+/** An instant in milliseconds since 1970. */
+export type EpochMs = number
+
+/** Who said it. */
+export type Role = 'customer' | 'agent' | 'bot' | 'system'
+/** What is known of a conversation, by name: the cart, the page, the language. */
+export type Attributes = { readonly [name: string]: string | boolean }
+/** Changes to attributes: `null` removes the name. */
+export type AttributeDelta = { readonly [name: string]: string | boolean | null }
+/** What travels along with a message and is not shown: flat, like attributes, but numbers may be in it. */
+export type Metadata = { readonly [name: string]: string | number | boolean }
+
+/** One message as the visitor meant it. The key never changes between attempts. */
+export interface OutboundMessage {
+  readonly key: string
+  readonly text: string
+  readonly metadata?: Metadata
+}
+
+/**
+ * How far a message of this visitor has come: `queued`, `inflight`, `acked` (the service has it), `delivered`, `read`; or
+ * `dead` (refused), `stale` (too old to be sent without a word from the site), `parked` (its conversation is over).
+ */
+export type DeliveryStatus = 'queued' | 'inflight' | 'acked' | 'delivered' | 'read' | 'dead' | 'stale' | 'parked'
+
+/** One message as it is shown. `id` and `seq` are there once the service has confirmed it, `key` if it is this visitor's own. */
+export interface Message {
+  readonly key?: string
+  readonly id?: string
+  readonly seq?: number
+  readonly role: Role
+  readonly text: string
+  readonly at: EpochMs
+  readonly status: DeliveryStatus
+  readonly metadata?: Metadata
+  /** Why it is dead, stale or parked. */
+  readonly code?: string
+  /** True when messages before this one are still being fetched. */
+  readonly afterGap?: true
+}
+
+/**
+ * Where the session stands. `starting → discovering → validating → merging → live` is the way up; `reconnecting` and
+ * `dormant` (nobody looks) are left by themselves, `auth-required`, `ended` and `signed-out` only by the site.
+ */
+export type Phase =
+  | 'starting'
+  | 'discovering'
+  | 'validating'
+  | 'merging'
+  | 'live'
+  | 'reconnecting'
+  | 'dormant'
+  | 'auth-required'
+  | 'ended'
+  | 'signed-out'
+
+/** The life of a conversation: `pending → active → closed` or `expired`, then `archived`. */
+export type ConversationState = 'pending' | 'active' | 'closed' | 'expired' | 'archived'
+
+/** What a tab sees of everything the worker holds. It carries no token. */
+export interface Snapshot {
+  /** Grows with every visible change; a lower one is old news. */
+  readonly rev: number
+  readonly epoch: string
+  readonly phase: Phase
+  readonly storage: 'durable' | 'memory'
+  readonly session: { readonly id: string; readonly authenticated: boolean; readonly expiresAt: EpochMs } | null
+  readonly conversation: {
+    readonly id: string
+    readonly state: ConversationState
+    readonly previousId?: string
+    readonly resumedFrom?: string
+  } | null
+  readonly lease: {
+    readonly status: 'none' | 'held' | 'refreshing' | 'lost'
+    readonly expiresAt?: EpochMs
+    readonly code?: string
+  }
+  readonly outbox: { readonly queued: number; readonly inflight: number; readonly dead: number; readonly stale: number }
+  readonly context: Attributes
+  readonly messages: readonly Message[]
+  readonly unread: number
+  readonly agentTyping: boolean
+  readonly tabs: number
+  readonly online: boolean
+}
+
+/** How a message ended. `cancelled` also stands for a key that nobody knows any more. */
+export type Outcome =
+  | { readonly status: 'acked'; readonly messageId: string }
+  | { readonly status: 'dead' | 'stale'; readonly code: string }
+  | { readonly status: 'cancelled' }
+
+/** One entry of the outbox, as a site may see it. */
+export interface OutboxItem {
+  readonly key: string
+  readonly text: string
+  readonly status: 'queued' | 'inflight' | 'dead' | 'stale' | 'parked'
+  readonly at: EpochMs
+  readonly code?: string
+}
+
+/** One thing that `diagnose()` has looked at: branch on `code`, show `text`. */
+export interface Finding {
+  readonly code: string
+  readonly severity: 'ok' | 'warning' | 'error'
+  readonly text: string
+}
+
+/** What `diagnose()` answers: no text of messages, no attribute value, no token. */
+export interface Report {
+  readonly at: EpochMs
+  readonly version: string
+  readonly protocol: number
+  readonly incarnation: string
+  readonly phase: Phase
+  readonly findings: readonly Finding[]
+  readonly figures: { readonly [name: string]: number | string | boolean }
+}
+
+/** Who calls, sent with every command. */
+export interface Caller {
+  readonly protocol: number
+  readonly deployment: string
+  /** Made by the page when it loads; says how many tabs there are, nothing else. */
+  readonly tab: string
+  /** The identity the tab believes in; empty before its first answer. A change made under another is refused. */
+  readonly epoch: string
+  readonly visible: boolean
+}
+
+/** What a tab may ask. Those that change something carry a key made by the page, so that a repeat is harmless. */
+export type Command =
+  | { readonly type: 'pull'; readonly keys: readonly string[] }
+  /** At most ENQUEUE_MAX at once; each has its own outcome. */
+  | { readonly type: 'enqueue'; readonly messages: readonly OutboundMessage[] }
+  | { readonly type: 'set-context'; readonly key: string; readonly delta: AttributeDelta }
+  | { readonly type: 'retry'; readonly key: string }
+  | { readonly type: 'cancel'; readonly key: string }
+  | { readonly type: 'edit'; readonly key: string; readonly message: OutboundMessage }
+  | { readonly type: 'list-outbox' }
+  | { readonly type: 'history'; readonly before?: number; readonly limit: number }
+  | { readonly type: 'typing'; readonly on: boolean }
+  | { readonly type: 'mark-read' }
+  | { readonly type: 'start-new'; readonly key: string; readonly routing?: Attributes }
+  | { readonly type: 'logout'; readonly unsent: 'send' | 'discard' | 'refuse' }
+  | { readonly type: 'diagnose' }
+  /** Run a turn: the network may be back, the tab became visible, an alarm rang. `wake` says the visitor is here. */
+  | { readonly type: 'nudge'; readonly wake: boolean; readonly online: boolean }
+  | { readonly type: 'bye' }
+
+/** The place of an accepted message in the outbox, or why it was not accepted. */
+export type Enqueued = { readonly seq: number } | { readonly error: WireError }
+
+/** What each command answers. */
+export interface Answers {
+  pull: { readonly snapshot: Snapshot; readonly outcomes: { readonly [key: string]: Outcome } }
+  enqueue: readonly Enqueued[]
+  'set-context': Attributes
+  retry: null
+  cancel: null
+  edit: { readonly seq: number }
+  'list-outbox': readonly OutboxItem[]
+  history: readonly Message[]
+  typing: null
+  'mark-read': null
+  'start-new': null
+  logout: { readonly verified: true }
+  diagnose: Report
+  nudge: null
+  bye: null
+}
+
+export type AnswerTo<C extends Command> = Answers[C['type']]
+
+/** The worker's end of a link. Every answer names the incarnation that gave it. */
+export interface WorkerApi {
+  run<C extends Command>(caller: Caller, command: C): Promise<{ incarnation: string; value: AnswerTo<C> }>
+}
+
+/** Posted to the worker without a port, as the answer to a beat: an event that prolongs its life. */
+export interface Ping {
+  readonly type: 'holdfast-ping'
+  readonly caller: Caller
+}
+
+/** Posted to the worker with a port: the port is one call. */
+export interface Hail {
+  readonly type: 'holdfast-call'
+}
+
+/** What the worker tells every tab. It names what changed; it never carries a token, a text or an attribute. */
+export type Notice =
+  | { readonly v: 1; readonly type: 'changed'; readonly rev: number }
+  | { readonly v: 1; readonly type: 'beat'; readonly incarnation: string }
+  | { readonly v: 1; readonly type: 'wake-at'; readonly at: EpochMs }
+  /** Another incarnation or tab has committed work: whoever holds the pump runs a turn. */
+  | { readonly v: 1; readonly type: 'nudge' }
+  /** A tab that calls another incarnation than the one that holds the pump, for that one to count and to serve. */
+  | { readonly v: 1; readonly type: 'here' | 'gone'; readonly tab: string }
+  | { readonly v: 1; readonly type: 'typing'; readonly on: boolean }
+  | { readonly v: 1; readonly type: 'problem'; readonly code: string; readonly message: string }
+
+/** The Web Lock an incarnation holds for its whole life: granted to a page means dead. */
+export const lifeLockOf = (incarnation: string): string => `holdfast:life:${incarnation}`
+
+/** The BroadcastChannel of a deployment. */
+export const channelOf = (deployment: string): string => `holdfast:${deployment}`
+
+type Shape = Record<string, unknown>
+const isShape = (value: unknown): value is Shape => typeof value === 'object' && value !== null
+const isKey = (value: unknown): value is string => typeof value === 'string' && value.length > 0 && value.length <= 128
+
+export function isCaller(value: unknown): value is Caller {
+  return (
+    isShape(value) &&
+    typeof value.protocol === 'number' &&
+    typeof value.deployment === 'string' &&
+    isKey(value.tab) &&
+    typeof value.epoch === 'string' &&
+    typeof value.visible === 'boolean'
+  )
+}
+
+export function isOutboundMessage(value: unknown): value is OutboundMessage {
+  return (
+    isShape(value) &&
+    isKey(value.key) &&
+    typeof value.text === 'string' &&
+    (value.metadata === undefined || (isShape(value.metadata) && Object.values(value.metadata).every(isScalar)))
+  )
+}
+
+const isScalar = (value: unknown): boolean =>
+  typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value))
+
+function isDelta(value: unknown): value is AttributeDelta {
+  return (
+    isShape(value) &&
+    Object.values(value).every((entry) => entry === null || typeof entry === 'string' || typeof entry === 'boolean')
+  )
+}
+
+const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0
+
+const COMMANDS: { readonly [T in Command['type']]: (command: Shape) => boolean } = {
+  pull: (c) => Array.isArray(c.keys) && c.keys.every(isKey),
+  enqueue: (c) => Array.isArray(c.messages) && c.messages.length <= ENQUEUE_MAX && c.messages.every(isOutboundMessage),
+  'set-context': (c) => isKey(c.key) && isDelta(c.delta),
+  retry: (c) => isKey(c.key),
+  cancel: (c) => isKey(c.key),
+  edit: (c) => isKey(c.key) && isOutboundMessage(c.message),
+  'list-outbox': () => true,
+  history: (c) => isCount(c.limit) && (c.before === undefined || isCount(c.before)),
+  typing: (c) => typeof c.on === 'boolean',
+  'mark-read': () => true,
+  'start-new': (c) => isKey(c.key) && (c.routing === undefined || isDelta(c.routing)),
+  logout: (c) => c.unsent === 'send' || c.unsent === 'discard' || c.unsent === 'refuse',
+  diagnose: () => true,
+  nudge: (c) => typeof c.wake === 'boolean' && typeof c.online === 'boolean',
+  bye: () => true,
+}
+
+export function isCommand(value: unknown): value is Command {
+  return (
+    isShape(value) && Object.hasOwn(COMMANDS, value.type as string) && COMMANDS[value.type as Command['type']](value)
+  )
+}
+
+export function isNotice(value: unknown): value is Notice {
+  return isShape(value) && value.v === 1 && typeof value.type === 'string'
+}

@@ -1,0 +1,243 @@
+// A disk that gives back what nobody wrote, or nothing at all: what can be understood goes on, what cannot is put aside
+// and told, and no message that was accepted is lost with it.
+
+import { connectAs, failureOf } from './failure.ts'
+import { expect, test, type World } from './fixtures.ts'
+import { reconnect, type Tab } from './tab.ts'
+
+const CONFIGURED = { worker: '/holdfast/sw.js?config=/holdfast/config.json', deployment: 'demo' }
+
+async function liveTab(world: World): Promise<Tab> {
+  const tab = await world.tab()
+  await tab.until((state) => state.phase === 'live')
+  return tab
+}
+
+const texts = async (world: World) => (await world.record()).map(({ text }) => text)
+
+const told = (tab: Tab, code: string) =>
+  tab.page.waitForFunction((wanted) => globalThis.problems.some((problem) => problem.code === wanted), code)
+
+const allAcked = (tab: Tab, count: number) =>
+  tab.until(
+    (state, wanted) =>
+      state.messages.length === wanted &&
+      state.messages.every((message: { status: string }) => message.status === 'acked'),
+    count,
+  )
+
+/** Keys as our stores have them: `IDBValidKey` nests in itself, which is too deep for the types of `evaluate`. */
+type Key = string | number | [string, number]
+type Planted = readonly (readonly [store: string, value: unknown, key?: Key])[]
+
+/** Writes records behind the worker's back; no value removes the record. */
+async function plant(tab: Tab, records: Planted): Promise<void> {
+  await tab.page.evaluate(async (all) => {
+    const database = await new Promise<IDBDatabase>((resolve, reject) => {
+      const request = indexedDB.open('holdfast:demo')
+      request.onsuccess = () => resolve(request.result)
+      request.onerror = () => reject(request.error)
+    })
+    const transaction = database.transaction([...database.objectStoreNames], 'readwrite')
+    for (const [store, value, key] of all) {
+      if (value === null && key !== undefined) transaction.objectStore(store).delete(key)
+      else transaction.objectStore(store).put(value, key)
+    }
+    await new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve
+      transaction.onabort = () => reject(transaction.error)
+    })
+    database.close()
+  }, records)
+}
+
+/** Everything in one store of the database. */
+const stored = (tab: Tab, store: string) =>
+  tab.page.evaluate(async (name) => {
+    const database = await new Promise<IDBDatabase>((resolve) => {
+      const request = indexedDB.open('holdfast:demo')
+      request.onsuccess = () => resolve(request.result)
+    })
+    const all = await new Promise<unknown[]>((resolve) => {
+      const request = database.transaction(name).objectStore(name).getAll()
+      request.onsuccess = () => resolve(request.result)
+    })
+    database.close()
+    return all
+  }, store)
+
+test('[ST10] bad entries between queued messages are put aside and told; the messages arrive in order', async ({
+  world,
+}) => {
+  const tab = await liveTab(world)
+  world.proxy.offline(true)
+  await tab.send('one')
+  await plant(tab, [
+    ['outbox', { seq: 0.5, live: '1', lane: '1' }],
+    ['outbox', { seq: 1.5, key: 7, live: '1', lane: '1', text: null, at: 0, epoch: '', bytes: 0 }],
+    ['outbox', { seq: 'not a number', key: 'k', live: '1' }],
+    ['outbox', { seq: 90_000 }],
+  ])
+  await tab.send('two')
+  await world.killWorker(tab.page)
+  await tab.send('three')
+  world.proxy.offline(false)
+  await allAcked(tab, 3)
+  expect(await texts(world)).toEqual(['one', 'two', 'three'])
+  await told(tab, 'STORE_CORRUPT')
+  expect(await stored(tab, 'quarantine')).toHaveLength(4)
+  expect((await tab.state()).outbox).toEqual({ queued: 0, inflight: 0, dead: 0, stale: 0 })
+})
+
+test.describe('a record of the session that cannot be understood, with messages queued,', () => {
+  const object = {}
+  const rows: readonly { what: string; record: unknown }[] = [
+    { what: 'a text', record: 'garbage' },
+    { what: 'a number', record: 5 },
+    { what: 'empty', record: {} },
+    { what: 'of another schema', record: { schema: 99, rev: 1, session: object, lease: object } },
+    {
+      what: 'right outside and empty inside',
+      record: {
+        schema: 1,
+        rev: 7,
+        session: {},
+        lease: {},
+        context: {},
+        outbox: { lanes: {} },
+        transcript: {},
+        typingUntil: 0,
+        recent: [],
+      },
+    },
+  ]
+  for (const { what, record } of rows) {
+    for (const isKilled of [false, true]) {
+      const who = isKilled ? 'the next worker' : 'the running worker'
+      test(`[ST11] ${what}: ${who} puts it aside, says so, and the messages arrive in the same conversation`, async ({
+        world,
+      }) => {
+        const tab = await liveTab(world)
+        await tab.send('before')
+        await allAcked(tab, 1)
+        world.proxy.offline(true)
+        await tab.send('one')
+        await tab.send('two')
+        if (isKilled) await tab.page.goto('about:blank')
+        if (isKilled) await tab.page.goto(`${world.site.url}/again`)
+        if (isKilled) await world.killWorker(tab.page)
+        await plant(tab, [['slots', record, 'state']])
+        world.proxy.offline(false)
+        if (isKilled) await reconnect(tab)
+        await tab.page.evaluate(async () => (await globalThis.chat.send('three')).settled)
+        expect(await texts(world)).toEqual(['before', 'one', 'two', 'three'])
+        await told(tab, 'STORE_CORRUPT')
+        await allAcked(tab, 4)
+      })
+    }
+  }
+
+  test('[ST11] gone: the messages arrive in the same conversation', async ({ world }) => {
+    const tab = await liveTab(world)
+    world.proxy.offline(true)
+    await tab.send('one')
+    await tab.send('two')
+    await tab.page.goto(`${world.site.url}/again`)
+    await world.killWorker(tab.page)
+    await plant(tab, [['slots', null, 'state']])
+    world.proxy.offline(false)
+    await reconnect(tab)
+    await allAcked(tab, 2)
+    expect(await texts(world)).toEqual(['one', 'two'])
+  })
+})
+
+test('[ST10] a bad row of the transcript is skipped and told, and what it should say is fetched again', async ({
+  world,
+}) => {
+  const tab = await liveTab(world)
+  for (const text of ['one', 'two', 'three']) await tab.send(text)
+  await allAcked(tab, 3)
+  const conversationId = await world.conversationId()
+  await tab.page.goto(`${world.site.url}/again`)
+  await world.killWorker(tab.page)
+  await plant(tab, [
+    ['transcript', { conversationId, seq: 2 }],
+    ['transcript', { conversationId, seq: 2.5, key: 'nobody', text: 5 }],
+  ])
+  await reconnect(tab)
+  await tab.until((state) => state.phase === 'live')
+  await tab.page.evaluate(async () => (await globalThis.chat.send('four')).settled)
+  await allAcked(tab, 4)
+  expect(await tab.texts()).toEqual(['one', 'two', 'three', 'four'])
+  await told(tab, 'STORE_CORRUPT')
+  expect(await tab.page.evaluate(async () => (await globalThis.chat.history()).map(({ text }) => text))).toEqual([
+    'one',
+    'two',
+    'three',
+    'four',
+  ])
+})
+
+test('[ST20] a key that is none costs the tokens, not the session', async ({ world }) => {
+  const tab = await liveTab(world)
+  await tab.page.goto(`${world.site.url}/again`)
+  await world.killWorker(tab.page)
+  await plant(tab, [['vault', 'no key', 'key']])
+  await reconnect(tab)
+  await tab.page.evaluate(async () => (await globalThis.chat.send('still me')).settled)
+  expect(await texts(world)).toEqual(['still me'])
+})
+
+test('[ST15] the database deleted in mid-session: told, and the conversation goes on', async ({ world }) => {
+  const tab = await liveTab(world)
+  await tab.send('before')
+  await allAcked(tab, 1)
+  await tab.page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        indexedDB.deleteDatabase('holdfast:demo').onsuccess = resolve
+      }),
+  )
+  await tab.page.evaluate(async () => (await globalThis.chat.send('after')).settled)
+  await told(tab, 'STORE_FAILED')
+  expect(await texts(world)).toEqual(['before', 'after'])
+  await allAcked(tab, 2)
+})
+
+test.describe('storage that is blocked', () => {
+  const lame = [
+    {
+      what: 'throws',
+      code: "IDBFactory.prototype.open = () => { throw new DOMException('Blocked.', 'SecurityError') };",
+    },
+    { what: 'never answers', code: 'IDBFactory.prototype.open = () => new EventTarget();' },
+  ]
+  for (const { what, code } of lame) {
+    test(`[ST14] and ${what}: the session lives in memory, one problem and the state say so`, async ({ world }) => {
+      const worker = await (await fetch(`${world.site.url}/holdfast/sw.js`)).text()
+      world.site.overrides.set('/holdfast/sw.js', { status: 200, type: 'text/javascript', body: code + worker })
+      const tab = await world.tab({ isBare: true })
+      await tab.page.evaluate(connectAs, CONFIGURED)
+      expect((await tab.state()).storage).toBe('memory')
+      await told(tab, 'STORE_FAILED')
+      await tab.page.evaluate(async () => (await globalThis.chat.send('unstored')).settled)
+      expect(await texts(world)).toEqual(['unstored'])
+      const report = await tab.page.evaluate(() => globalThis.chat.diagnose())
+      expect(report.findings.map((finding) => finding.code)).toContain('STORAGE_MEMORY')
+      expect(await tab.page.evaluate(() => globalThis.problems.length)).toBe(1)
+    })
+  }
+})
+
+test('[PG15] a draft that somebody else wrote is no draft', async ({ world }) => {
+  const tab = await liveTab(world)
+  for (const junk of ['{{{', '5', 'null', '[1]', '{"a/b":{}}']) {
+    await tab.page.evaluate((value) => sessionStorage.setItem('holdfast:draft:demo', value), junk)
+    await tab.page.reload()
+    await reconnect(tab)
+    expect(await tab.page.evaluate(() => globalThis.chat.draft.text)).toBe('')
+    expect(await failureOf(tab.page, () => Object.assign(globalThis.chat.draft, { text: 'mine' })), junk).toBeNull()
+    expect(await tab.page.evaluate(() => globalThis.chat.draft.text)).toBe('mine')
+  }
+})

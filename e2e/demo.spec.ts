@@ -1,0 +1,280 @@
+// The demo as a visitor and an agent use it: the built demo server in a process of its own, and real pages.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Browser, type BrowserContext, test as base, expect, type Locator, type Page } from '@playwright/test'
+import { lowContrast } from './contrast.ts'
+
+const ENTRY = join(import.meta.dirname, '../dist/demo-server/main.js')
+/** A half-open socket is found within 8 + 3 × 2 s; the rest is for a slow machine. */
+const FOUND_MS = 40_000
+
+const test = base.extend<{ demo: { readonly url: string } }>({
+  demo: async ({ browserName: _ }, use) => {
+    const folder = mkdtempSync(join(tmpdir(), 'holdfast-demo-'))
+    const server = spawn(process.execPath, [ENTRY, '--port', '0', '--data', folder], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await use({ url: await addressOf(server) })
+    const ended = new Promise((resolve) => server.once('exit', resolve))
+    server.kill('SIGKILL')
+    await ended
+    rmSync(folder, { recursive: true, force: true })
+  },
+})
+
+function addressOf(server: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let said = ''
+    server.stdout?.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+      const address = /Shop\s+(http:\/\/localhost:\d+)\//.exec(said)?.[1]
+      if (address !== undefined) resolve(address)
+    })
+    server.once('exit', (code) => reject(new Error(`The demo ended at its start with code ${code}.`)))
+  })
+}
+
+/** The shop, live, with the chat open. */
+async function openShop(page: Page, url: string): Promise<void> {
+  await page.goto(url)
+  await expect(phaseOf(page)).toHaveText('live')
+  const launcher = page.getByRole('button', { name: /^Open the chat/ })
+  if (await launcher.isVisible()) await launcher.click()
+  await expect(fieldOf(page)).toBeFocused()
+}
+
+/** The console in a browser context of its own, as on another machine. */
+async function openConsole(browser: Browser, url: string): Promise<Page> {
+  const page = await (await browser.newContext()).newPage()
+  await page.goto(`${url}/agent`)
+  await expect(page.getByText('Connected')).toBeVisible()
+  return page
+}
+
+const phaseOf = (page: Page): Locator => page.locator('.phase')
+const fieldOf = (page: Page): Locator => page.getByRole('textbox', { name: 'Your message' })
+const press = (page: Page, name: string): Promise<void> => page.getByRole('button', { name, exact: true }).click()
+
+async function say(page: Page, text: string): Promise<void> {
+  await fieldOf(page).fill(text)
+  await fieldOf(page).press('Enter')
+  await expect(messageOf(page, text)).toHaveCount(1)
+}
+
+const messageOf = (page: Page, text: string): Locator =>
+  page.locator('.message', { has: page.getByText(text, { exact: true }) })
+
+async function expectSent(page: Page, text: string): Promise<void> {
+  await expect(messageOf(page, text).locator('.delivery')).toHaveText('Sent', { timeout: FOUND_MS })
+}
+
+async function choose(agent: Page): Promise<void> {
+  await agent.getByRole('navigation', { name: 'Conversations' }).locator('.inbox-row').first().click()
+}
+
+const saidAt = (agent: Page): Locator => agent.getByRole('log').locator('.bubble')
+
+test('[DM16] every fault on one conversation: the agent reads each message once and in order', async ({
+  browser,
+  page,
+  demo,
+}) => {
+  test.setTimeout(150_000)
+  const agent = await openConsole(browser, demo.url)
+  await openShop(page, demo.url)
+  await say(page, 'one')
+  await expectSent(page, 'one')
+  await choose(agent)
+
+  await press(page, 'Kill the worker')
+  await say(page, 'two')
+  await expectSent(page, 'two')
+
+  await press(page, 'Cut the answer')
+  await say(page, 'three')
+  await expectSent(page, 'three')
+  await expect(page.getByRole('button', { name: 'Cut the answer' })).toBeVisible()
+
+  await press(page, 'Expire the token')
+  await say(page, 'four')
+  await expectSent(page, 'four')
+
+  await press(page, 'Go offline')
+  await expect(phaseOf(page)).toHaveText('reconnecting')
+  await say(page, 'five')
+  await say(page, 'six')
+  await expect(messageOf(page, 'six').locator('.delivery')).toHaveText('Waiting for a connection')
+  await expect(page.getByText('You are offline. 2 messages are kept and go out when you are back.')).toBeVisible()
+  await press(page, 'Come back')
+  await expectSent(page, 'six')
+
+  await press(page, 'Restart the server')
+  await say(page, 'seven')
+  await expectSent(page, 'seven')
+  await expect(phaseOf(page)).toHaveText('live', { timeout: FOUND_MS })
+
+  await press(page, 'Half-open the socket')
+  await expect(page.getByRole('button', { name: 'Let go' })).toBeVisible()
+  await agent.getByRole('textbox', { name: 'Your answer' }).fill('Aye')
+  await agent.getByRole('button', { name: 'Send' }).click()
+  await expect(messageOf(page, 'Aye')).toHaveCount(1, { timeout: FOUND_MS })
+
+  const all = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'Aye']
+  await expect(saidAt(agent)).toHaveText(all)
+  await expect(page.locator('#chat .bubble')).toHaveText(all)
+})
+
+test('[DM17] the agent sees the cart change; it survives a reload and is the same in a second tab', async ({
+  browser,
+  context,
+  page,
+  demo,
+}) => {
+  const agent = await openConsole(browser, demo.url)
+  await openShop(page, demo.url)
+  await choose(agent)
+  const known = agent.getByRole('complementary', { name: 'About the customer' })
+  await expect(known).toContainText('Empty')
+
+  await press(page, 'Add Storm lantern to the cart')
+  await press(page, 'Add Enamel mug to the cart')
+  await expect(known).toContainText('Enamel mug')
+  await expect(known).toContainText('€78.00')
+  await expect(known.locator('.changed')).toHaveCount(1)
+
+  await page.reload()
+  await expect(page.getByRole('button', { name: 'Cart, 2 pieces, €78.00' })).toBeVisible()
+  const second = await context.newPage()
+  await second.goto(demo.url)
+  await expect(second.getByRole('button', { name: 'Cart, 2 pieces, €78.00' })).toBeVisible()
+
+  await press(second, 'Cart, 2 pieces, €78.00')
+  await press(second, 'One less: Enamel mug')
+  await expect(page.getByRole('button', { name: 'Cart, 1 piece, €64.00' })).toBeVisible()
+  await expect(known).toContainText('€64.00')
+  await press(second, 'One less: Storm lantern')
+  await expect(known).toContainText('Empty')
+})
+
+test('[DM18] a draft survives a reload; after the end, one press begins a new conversation', async ({
+  browser,
+  page,
+  demo,
+}) => {
+  const agent = await openConsole(browser, demo.url)
+  await openShop(page, demo.url)
+  await say(page, 'Is anyone there?')
+  await expectSent(page, 'Is anyone there?')
+  await fieldOf(page).fill('half a thou')
+  await page.reload()
+  await expect(fieldOf(page)).toHaveValue('half a thou')
+  await expect(messageOf(page, 'Is anyone there?')).toHaveCount(1)
+
+  await choose(agent)
+  await press(agent, 'Close')
+  await expect(page.getByText('This conversation has ended. You can still read it.')).toBeVisible()
+  await expect(fieldOf(page)).toBeDisabled()
+  await press(page, 'Start a new conversation')
+  await expect(phaseOf(page)).toHaveText('live')
+  await say(page, 'Hello again')
+  await expectSent(page, 'Hello again')
+  await choose(agent)
+  await expect(saidAt(agent)).toHaveText(['Hello again'])
+  await expect(agent.getByRole('complementary', { name: 'About the customer' })).toContainText('Continues')
+})
+
+test('[DM18] an answer to a closed chat is counted on the launcher, and read when it is opened', async ({
+  browser,
+  page,
+  demo,
+}) => {
+  const agent = await openConsole(browser, demo.url)
+  await openShop(page, demo.url)
+  await say(page, 'Hello')
+  await expectSent(page, 'Hello')
+  await press(page, 'Close the chat')
+  await choose(agent)
+  await agent.getByRole('textbox', { name: 'Your answer' }).fill('Good morning')
+  await agent.getByRole('textbox', { name: 'Your answer' }).press('Enter')
+  await press(page, 'Open the chat, 1 unread message')
+  await expect(messageOf(page, 'Good morning')).toBeInViewport()
+  await press(page, 'Close the chat')
+  await expect(page.getByRole('button', { name: 'Open the chat', exact: true })).toBeVisible()
+})
+
+test('[DM19] Enter sends, Shift+Enter breaks the line, Escape closes and gives the focus back', async ({
+  page,
+  demo,
+}) => {
+  await openShop(page, demo.url)
+  // Measured while the panel was closed, the field would have no height.
+  expect((await fieldOf(page).boundingBox())?.height).toBeGreaterThan(30)
+  await fieldOf(page).pressSequentially('first line')
+  await fieldOf(page).press('Shift+Enter')
+  await fieldOf(page).pressSequentially('second line')
+  await fieldOf(page).press('Enter')
+  await expect(page.locator('#chat .bubble')).toHaveText(['first line\nsecond line'])
+  await expect(fieldOf(page)).toHaveValue('')
+
+  await page.keyboard.press('Escape')
+  await expect(page.getByRole('dialog', { name: 'Chat with Leeward' })).toBeHidden()
+  await expect(page.getByRole('button', { name: 'Open the chat', exact: true })).toBeFocused()
+  await page.keyboard.press('Enter')
+  await expect(fieldOf(page)).toBeFocused()
+
+  await page.getByRole('button', { name: 'Storm lantern', exact: true }).press('Enter')
+  await page.keyboard.press('Escape')
+  await expect(page.getByRole('button', { name: 'Storm lantern', exact: true })).toBeFocused()
+})
+
+const isWide = (page: Page): Promise<boolean> =>
+  page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth)
+
+test('[DM20] on a phone the chat is a full sheet, the panel a drawer, and nothing scrolls sideways', async ({
+  page,
+  demo,
+}) => {
+  await page.setViewportSize({ width: 390, height: 844 })
+  await openShop(page, demo.url)
+  expect(await page.getByRole('dialog', { name: 'Chat with Leeward' }).boundingBox()).toEqual({
+    x: 0,
+    y: 0,
+    width: 390,
+    height: 844,
+  })
+  await expect(page.getByRole('button', { name: 'Go offline' })).toBeHidden()
+  await page.locator('#chat').getByRole('button', { name: 'Make it suffer' }).click()
+  await expect(page.getByRole('button', { name: 'Go offline' })).toBeVisible()
+  await page.keyboard.press('Escape')
+  await expect(page.getByRole('button', { name: 'Go offline' })).toBeHidden()
+  await expect(page.locator('#chat').getByRole('button', { name: 'Make it suffer' })).toBeFocused()
+  expect(await isWide(page)).toBe(false)
+  await page.goto(`${demo.url}/agent`)
+  await choose(page)
+  expect(await isWide(page)).toBe(false)
+})
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  test(`[DM20] text keeps a contrast of 4.5 in ${colorScheme}`, async ({ browser, demo }) => {
+    const context: BrowserContext = await browser.newContext({ colorScheme, reducedMotion: 'reduce' })
+    const page = await context.newPage()
+    await openShop(page, demo.url)
+    await say(page, 'sent')
+    await expectSent(page, 'sent')
+    await press(page, 'Go offline')
+    await expect(phaseOf(page)).toHaveText('reconnecting')
+    await say(page, 'waiting')
+    await expect(page.getByText(/^You are offline/)).toBeVisible()
+    expect(await lowContrast(page)).toEqual([])
+    await press(page, 'Come back')
+
+    const agent = await context.newPage()
+    await agent.goto(`${demo.url}/agent`)
+    await choose(agent)
+    await expect(saidAt(agent)).toHaveText(['sent', 'waiting'])
+    expect(await lowContrast(agent)).toEqual([])
+    await context.close()
+  })
+}

@@ -1,0 +1,61 @@
+// Real browsers. Chromium is the one every machine gets; Firefox and WebKit are projects where they are found.
+// The tests start their own servers on free ports, so each test has an origin, and with it a storage, of its own.
+import { defineConfig, type PlaywrightTestConfig } from '@playwright/test'
+import { findBrowser } from './scripts/browsers.mjs'
+
+type Project = NonNullable<PlaywrightTestConfig['projects']>[number]
+
+const CHROMIUM_ARGS = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** A missing Chromium is left to Playwright, whose message says how to get one. */
+async function chromium(): Promise<Project> {
+  const found = await findBrowser('chromium')
+  return {
+    name: 'chromium',
+    use: {
+      browserName: 'chromium',
+      launchOptions: { args: CHROMIUM_ARGS, ...(found?.source === 'system' && { executablePath: found.path }) },
+    },
+  }
+}
+
+/** A Firefox of the system is driven over WebDriver BiDi; the argument lets a test end a worker from the parent process. */
+async function firefox(): Promise<Project | undefined> {
+  const found = await findBrowser('firefox')
+  if (found === undefined) return undefined
+  const system = {
+    channel: 'moz-firefox',
+    launchOptions: { executablePath: found.path, args: ['-remote-allow-system-access'] },
+  }
+  return {
+    name: 'firefox',
+    grep: /@every-engine/,
+    use: { browserName: 'firefox', ...(found.source === 'system' && system) },
+  }
+}
+
+async function webkit(): Promise<Project | undefined> {
+  if ((await findBrowser('webkit')) === undefined) return undefined
+  return { name: 'webkit', grep: /@every-engine/, use: { browserName: 'webkit' } }
+}
+
+const optional = process.env['HOLDFAST_ENGINES'] === 'all' ? [await firefox(), await webkit()] : []
+
+export default defineConfig({
+  testDir: 'e2e',
+  testMatch: '**/*.spec.ts',
+  outputDir: '.build/test-results',
+  workers: 2,
+  retries: 0,
+  forbidOnly: true,
+  timeout: 60_000,
+  reporter: 'list',
+  projects: [await chromium(), ...optional.filter((project) => project !== undefined)],
+})

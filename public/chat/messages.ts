@@ -1,0 +1,152 @@
+// The message list of the widget: bubbles, their delivery line, the visitor's choices for what was not sent.
+// It is a polite log: a screen reader hears what is added, not each change of a delivery state.
+
+import type { Chat, State } from 'holdfast'
+import { h, ICONS, icon, reconcile, setText } from '../dom.ts'
+import { type DeliveryWords, deliveryOf } from './words.ts'
+
+type Message = State['messages'][number]
+
+export interface MessageActions {
+  readonly outbox: Pick<Chat['outbox'], 'retry' | 'cancel'>
+  /** The visitor wants to say it differently: the text goes back into the field. */
+  edit(key: string, text: string): void
+  onProblem(error: unknown): void
+}
+
+/** How far from the end still counts as reading the end, in pixels. */
+const NEAR_END_PX = 80
+const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' })
+const ROLE_WORDS = { customer: 'You', agent: 'Leeward', bot: 'Leeward’s helper', system: 'Note' } as const
+
+export interface MessageList {
+  readonly element: HTMLElement
+  render(state: State): void
+  scrollToEnd(): void
+}
+
+export function makeMessageList(actions: () => MessageActions | undefined): MessageList {
+  const items = h('ol', { class: 'messages' })
+  const welcome = h(
+    'p',
+    { class: 'welcome' },
+    'Ahoy! Ask about sizes, storms or stock. Whatever you write stays written, also without a connection.',
+  )
+  const typing = h(
+    'p',
+    { class: 'typing', hidden: true },
+    h('span', { class: 'dots', 'aria-hidden': 'true' }, dot(), dot(), dot()),
+  )
+  typing.append(h('span', {}, 'Leeward is writing'))
+  const element = h(
+    'div',
+    {
+      class: 'log',
+      role: 'log',
+      'aria-live': 'polite',
+      'aria-relevant': 'additions',
+      tabindex: '0',
+      'aria-label': 'Messages',
+    },
+    welcome,
+    items,
+  )
+  element.append(typing)
+  const toEnd = (): void => void element.scrollTo({ top: element.scrollHeight })
+
+  return {
+    element,
+    scrollToEnd: toEnd,
+    render({ messages, online, agentTyping }) {
+      const wasNearEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END_PX
+      const before = items.childElementCount
+      const rows = messages.map((message, index) => ({ message, previous: messages[index - 1] }))
+      reconcile(
+        items,
+        rows,
+        ({ message }) => nameOf(message),
+        makeRow,
+        (row, { message, previous }) => updateRow(row, message, previous, online, actions),
+      )
+      typing.hidden = !agentTyping
+      const isOwnNew = items.childElementCount > before && messages.at(-1)?.role === 'customer'
+      if (wasNearEnd || isOwnNew) toEnd()
+    },
+  }
+}
+
+/** A message keeps its element when its acknowledgement brings an id. */
+const nameOf = ({ key, id, seq }: Message): string => key ?? id ?? `seq-${seq}`
+
+const dot = (): HTMLElement => h('i', {})
+
+function makeRow({ message }: { message: Message }): HTMLElement {
+  const isOwn = message.role === 'customer'
+  return h(
+    'li',
+    { class: `message ${message.role}` },
+    h('p', { class: 'day', hidden: true }),
+    h('p', { class: 'gap', hidden: true }, 'Earlier messages are on their way'),
+    h('span', { class: 'visually-hidden' }, `${ROLE_WORDS[message.role]}: `),
+    h('p', { class: 'bubble' }),
+    h('p', { class: 'meta' }, h('time', {}), isOwn && h('span', { class: 'delivery' })),
+    isOwn && h('div', { class: 'choices', hidden: true }),
+  )
+}
+
+function updateRow(
+  row: HTMLElement,
+  message: Message,
+  previous: Message | undefined,
+  isOnline: boolean,
+  actions: () => MessageActions | undefined,
+): void {
+  const part = (name: string): HTMLElement => row.querySelector<HTMLElement>(name) as HTMLElement
+  setText(part('.bubble'), message.text)
+  setText(part('time'), TIME.format(message.at))
+  const day = DAY.format(message.at)
+  const isSameDay = previous === undefined || DAY.format(previous.at) === day
+  part('.day').hidden = isSameDay
+  setText(part('.day'), day)
+  part('.gap').hidden = message.afterGap !== true
+  row.classList.toggle('follows', previous?.role === message.role && isSameDay)
+  if (message.role !== 'customer') return
+
+  const words = deliveryOf(message, isOnline)
+  const delivery = part('.delivery')
+  if (delivery.textContent !== words.text) delivery.replaceChildren(icon(ICONS[words.icon]), words.text)
+  row.dataset['delivery'] = words.icon
+  const choices = part('.choices')
+  const wanted = words.actions.join()
+  if (choices.dataset['shown'] !== wanted) {
+    choices.dataset['shown'] = wanted
+    choices.hidden = words.actions.length === 0
+    choices.replaceChildren(...choiceButtons(message, words, actions))
+  }
+}
+
+const CHOICE_WORDS = { retry: 'Send', edit: 'Edit', discard: 'Discard' } as const
+
+function choiceButtons(
+  message: Message,
+  words: DeliveryWords,
+  actions: () => MessageActions | undefined,
+): HTMLElement[] {
+  return words.actions.map((choice) => {
+    const isRetry = choice === 'retry' && words.icon === 'failed'
+    const run = async (): Promise<void> => {
+      const door = actions()
+      const { key, text } = message
+      if (door === undefined || key === undefined) return
+      try {
+        if (choice === 'retry') await door.outbox.retry(key)
+        else if (choice === 'discard') await door.outbox.cancel(key)
+        else door.edit(key, text)
+      } catch (error) {
+        door.onProblem(error)
+      }
+    }
+    return h('button', { type: 'button', onclick: () => void run() }, isRetry ? 'Try again' : CHOICE_WORDS[choice])
+  })
+}

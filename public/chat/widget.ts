@@ -1,0 +1,131 @@
+// The chat widget: launcher with unread badge, panel, header. It shows what the state says and passes on what the
+// visitor does; it keeps nothing of its own but whether it is open.
+
+import type { Chat, State } from 'holdfast'
+import { byId, h, ICONS, icon, setText } from '../dom.ts'
+import { type BannerAction, makeBanner, makeProblem } from './banner.ts'
+import { Composer } from './composer.ts'
+import { makeMessageList } from './messages.ts'
+import { bannerOf, launcherLabel, presenceOf, steadyPhase } from './words.ts'
+
+/** Whether the chat was open is a matter of this tab. */
+const OPEN_KEY = 'leeward:chat-open'
+
+export class Widget {
+  readonly #panel = byId('chat')
+  readonly #launcher = byId<HTMLButtonElement>('launcher')
+  readonly #badge = byId('badge')
+  readonly #presence = h('p', { class: 'presence' }, 'Connecting …')
+  readonly #problem = makeProblem()
+  readonly #banner = makeBanner((action) => this.#act(action))
+  readonly #composer = new Composer(this.#problem.show)
+  readonly #list = makeMessageList(
+    () => this.#chat && { outbox: this.#chat.outbox, edit: this.#edit, onProblem: this.#problem.show },
+  )
+  #chat: Chat | undefined
+  #unread = 0
+  #phase: State['phase'] = 'starting'
+
+  constructor(onSuffer: () => void) {
+    const title = h('div', {}, h('h2', {}, 'Leeward'), this.#presence)
+    this.#panel.append(
+      h(
+        'header',
+        { class: 'chat-head' },
+        h('img', { src: '/favicon.svg', alt: '', width: 38, height: 38 }),
+        title,
+        headButton('Make it suffer', ICONS.bolt, 'chat-suffer', onSuffer),
+        headButton('Close the chat', ICONS.close, 'chat-close', () => this.#setOpen(false)),
+      ),
+      this.#banner.element,
+      this.#problem.element,
+      this.#list.element,
+      this.#composer.element,
+    )
+    this.#launcher.addEventListener('click', () => this.open())
+    this.#panel.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') this.#setOpen(false)
+    })
+    document.addEventListener('visibilitychange', () => this.#markRead())
+    if (recall()) this.#setOpen(true, false)
+  }
+
+  connect(chat: Chat): void {
+    this.#chat = chat
+    this.#composer.connect(chat)
+    this.#problem.hide()
+    chat.on('problem', ({ message }) => this.showProblem(new Error(message)))
+  }
+
+  render(state: State): void {
+    const phase = steadyPhase(this.#phase, state.phase)
+    const situation = { ...state, phase }
+    this.#phase = phase
+    this.#unread = state.unread
+    this.#banner.show(bannerOf(situation))
+    setText(this.#presence, presenceOf(situation))
+    this.#presence.dataset['phase'] = phase
+    this.#list.render(state)
+    const isOver = phase === 'ended' || phase === 'signed-out'
+    this.#composer.setEnabled(!isOver, isOver ? 'This conversation is over' : 'Write a message')
+    this.#badge.hidden = state.unread === 0
+    setText(this.#badge, String(state.unread))
+    this.#launcher.setAttribute('aria-label', launcherLabel(state.unread))
+    this.#markRead()
+  }
+
+  /** Something that no state tells. */
+  readonly showProblem = (error: unknown, retry?: () => void): void => this.#problem.show(error, retry)
+
+  open(): void {
+    this.#setOpen(true)
+  }
+
+  readonly #edit = (key: string, text: string): void => this.#composer.edit(key, text)
+
+  #setOpen(isOpen: boolean, isFocusMoved = true): void {
+    this.#panel.hidden = !isOpen
+    document.documentElement.classList.toggle('chat-is-open', isOpen)
+    this.#launcher.setAttribute('aria-expanded', String(isOpen))
+    remember(isOpen)
+    if (isOpen) this.#list.scrollToEnd()
+    this.#markRead()
+    if (isFocusMoved) isOpen ? this.#composer.focus() : this.#launcher.focus()
+  }
+
+  #markRead(): void {
+    const isSeen = !this.#panel.hidden && document.visibilityState === 'visible'
+    if (isSeen && this.#unread > 0) this.#chat?.markRead().catch(this.showProblem)
+  }
+
+  /** Both begin anew: in a session that still stands, or in another one. */
+  #act(action: BannerAction): void {
+    switch (action) {
+      case 'start-new':
+      case 'start-again':
+        this.#chat?.startNew().then(() => this.#composer.focus(), this.showProblem)
+    }
+  }
+}
+
+function headButton(label: string, path: string, name: string, run: () => void): HTMLElement {
+  const props = { class: `head-button ${name}`, type: 'button', 'aria-label': label, title: label, onclick: run }
+  return h('button', props, icon(path))
+}
+
+/** Storage may be blocked; then the panel starts closed, which is all that is lost. */
+function recall(): boolean {
+  try {
+    return sessionStorage.getItem(OPEN_KEY) === 'yes'
+  } catch {
+    return false
+  }
+}
+
+function remember(isOpen: boolean): void {
+  try {
+    sessionStorage.setItem(OPEN_KEY, isOpen ? 'yes' : 'no')
+  } catch {
+    // See recall.
+  }
+}

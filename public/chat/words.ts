@@ -1,0 +1,136 @@
+// What the widget says: plain words for every state of a message, of the connection and of a failure. Pure, and
+// without a word that only the people who built it would know.
+
+import type { State } from 'holdfast'
+
+type Message = State['messages'][number]
+
+export type DeliveryIcon = 'waiting' | 'sending' | 'sent' | 'seen' | 'failed' | 'held'
+
+export interface DeliveryWords {
+  readonly icon: DeliveryIcon
+  readonly text: string
+  /** What the visitor may do about it. */
+  readonly actions: readonly ('retry' | 'edit' | 'discard')[]
+}
+
+const NO_ACTION = [] as const
+const ALL_ACTIONS = ['retry', 'edit', 'discard'] as const
+
+const REASONS: Readonly<Record<string, string>> = {
+  MESSAGE_TOO_LONG: 'it is too long',
+  OUTBOX_REFUSED: 'the shop could not accept it',
+  CONVERSATION_OVER: 'the conversation has ended',
+  SERVICE_REFUSED: 'the shop could not accept it',
+  SERVICE_BAD_RESPONSE: 'the shop’s answer made no sense',
+  LEASE_REVOKED: 'your session had ended',
+}
+
+/** How one of the visitor's own messages is doing. */
+export function deliveryOf({ status, code }: Pick<Message, 'status' | 'code'>, isOnline: boolean): DeliveryWords {
+  switch (status) {
+    case 'queued':
+      return { icon: 'waiting', text: isOnline ? 'Waiting' : 'Waiting for a connection', actions: NO_ACTION }
+    case 'inflight':
+      return { icon: 'sending', text: 'Sending', actions: NO_ACTION }
+    case 'acked':
+      return { icon: 'sent', text: 'Sent', actions: NO_ACTION }
+    case 'delivered':
+      return { icon: 'seen', text: 'Delivered', actions: NO_ACTION }
+    case 'read':
+      return { icon: 'seen', text: 'Read', actions: NO_ACTION }
+    case 'dead':
+      return {
+        icon: 'failed',
+        text: `Not sent: ${REASONS[code ?? ''] ?? 'something went wrong'}`,
+        actions: ALL_ACTIONS,
+      }
+    case 'stale':
+      return { icon: 'held', text: 'Held back: it is over a day old. Still send it?', actions: ALL_ACTIONS }
+    case 'parked':
+      return {
+        icon: 'held',
+        text: 'Held back: that conversation is over. Send it in this one?',
+        actions: ['retry', 'discard'],
+      }
+  }
+}
+
+export interface BannerWords {
+  readonly tone: 'calm' | 'warn' | 'bad'
+  readonly text: string
+  readonly action?: { readonly id: 'start-new' | 'start-again'; readonly text: string }
+}
+
+type Situation = Pick<State, 'phase' | 'online' | 'outbox'>
+
+type Phase = State['phase']
+
+/**
+ * The phase as a visitor should see it: each try to reconnect passes through the phases of a start, and a banner that
+ * comes and goes with each try only worries. So trouble stays trouble until something definite happens.
+ */
+export function steadyPhase(shown: Phase, phase: Phase): Phase {
+  const isOnTheWay = phase === 'discovering' || phase === 'validating' || phase === 'merging'
+  return shown === 'reconnecting' && isOnTheWay ? shown : phase
+}
+
+/** What stands above the messages; nothing while all is well. */
+export function bannerOf({ phase, online, outbox }: Situation): BannerWords | null {
+  const unsent = outbox.queued + outbox.inflight
+  const kept = unsent === 0 ? 'What you write is kept' : `${countWords(unsent)} kept`
+  const keptAndGoes = `${kept} and ${unsent > 1 ? 'go' : 'goes'} out`
+  switch (phase) {
+    case 'live':
+      return null
+    case 'ended':
+      return {
+        tone: 'calm',
+        text: 'This conversation has ended. You can still read it.',
+        action: { id: 'start-new', text: 'Start a new conversation' },
+      }
+    case 'auth-required':
+      return {
+        tone: 'bad',
+        text: `Your session has run out. ${kept} on this device.`,
+        action: { id: 'start-again', text: 'Start again' },
+      }
+    case 'signed-out':
+      return { tone: 'calm', text: 'You are signed out. Nothing of this chat is left on this device.' }
+    case 'dormant':
+      return { tone: 'calm', text: 'The chat is resting. It wakes when you write.' }
+    default:
+      if (!online) return { tone: 'warn', text: `You are offline. ${keptAndGoes} when you are back.` }
+      if (phase === 'reconnecting')
+        return { tone: 'warn', text: `Reconnecting … ${keptAndGoes} ${unsent > 1 ? 'by themselves' : 'by itself'}.` }
+      return null
+  }
+}
+
+/** One line under the name: is anyone there? */
+export function presenceOf({ phase, online }: Pick<State, 'phase' | 'online'>): string {
+  switch (phase) {
+    case 'live':
+      return 'Connected'
+    case 'reconnecting':
+      return online ? 'Reconnecting …' : 'Offline'
+    case 'ended':
+      return 'Conversation ended'
+    case 'auth-required':
+      return 'Session ran out'
+    case 'signed-out':
+      return 'Signed out'
+    case 'dormant':
+      return 'Resting'
+    default:
+      return online ? 'Connecting …' : 'Offline'
+  }
+}
+
+export const countWords = (messages: number): string => (messages === 1 ? 'One message is' : `${messages} messages are`)
+
+/** The label of the launcher, read out with the number of unread answers. */
+export function launcherLabel(unread: number): string {
+  if (unread === 0) return 'Open the chat'
+  return `Open the chat, ${unread} unread ${unread === 1 ? 'message' : 'messages'}`
+}

@@ -1,0 +1,95 @@
+// The session service behind the demo: starts it on a port of its own, and can take it away and bring it back
+// on the same store. Who may reach it is the gate's business.
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { type AgentIdentity, createSessionService, type SessionService } from '../server/index.ts'
+
+/** Short, so that the lease can be watched while it is renewed. */
+export const ACCESS_TOKEN_MS = 5 * 60_000
+/** How long a restarted service stays away, at least. */
+const AWAY_MS = 1000
+/** How long a restart tries to get its store back. */
+const REOPEN_MS = 10_000
+const REOPEN_EVERY_MS = 100
+
+export class Backend {
+  readonly #data: string
+  #service: SessionService | undefined
+  #port: number | undefined
+  #restarting: Promise<void> | undefined
+
+  static async start(data: string): Promise<Backend> {
+    const backend = new Backend(data)
+    await backend.#open()
+    return backend
+  }
+
+  private constructor(data: string) {
+    this.#data = data
+  }
+
+  /** Undefined while the service is away. */
+  get port(): number | undefined {
+    return this.#port
+  }
+
+  async agentToken(agent: AgentIdentity): Promise<string | undefined> {
+    return this.#service?.agentToken(agent)
+  }
+
+  expireAccessTokens(): void {
+    this.#service?.expireAccessTokens()
+  }
+
+  /** Away for a moment, then back on the same store. `cut` breaks every connection, as a crash would. */
+  restart(cut: () => void): Promise<void> {
+    this.#restarting ??= this.#leave(cut)
+      .then(() => this.#reopen())
+      .finally(() => {
+        this.#restarting = undefined
+      })
+    return this.#restarting
+  }
+
+  async close(): Promise<void> {
+    await this.#restarting
+    this.#port = undefined
+    await this.#service?.close()
+  }
+
+  async #leave(cut: () => void): Promise<void> {
+    const service = this.#service
+    this.#port = undefined
+    this.#service = undefined
+    cut()
+    await Promise.all([service?.close(), pause(AWAY_MS)])
+  }
+
+  /** On Node 20 the driver lets go of the file only when its statements are collected, so that may take more than one try. */
+  async #reopen(): Promise<void> {
+    const deadline = Date.now() + REOPEN_MS
+    for (;;) {
+      try {
+        return await this.#open()
+      } catch (error) {
+        if (Date.now() > deadline) throw error
+        collectGarbage()
+        await pause(REOPEN_EVERY_MS)
+      }
+    }
+  }
+
+  async #open(): Promise<void> {
+    const service = await createSessionService({ data: this.#data, accessTokenMs: ACCESS_TOKEN_MS })
+    const { port } = await service.listen(0)
+    this.#service = service
+    this.#port = port
+  }
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  ;(runInNewContext('gc') as () => void)()
+}

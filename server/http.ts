@@ -1,0 +1,115 @@
+// The HTTP application: the routes in their order, and what holds for all of them: origins, body limit,
+// the shape of errors, counting. Which status a call gives is said in routes/.
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { matchedRoutes } from 'hono/route'
+import { openAPIRouteHandler } from 'hono-openapi'
+import { errorFields } from './log.ts'
+import { isAllowedSomewhere } from './origins.ts'
+import type { Env, Parts } from './parts.ts'
+import { problem } from './problem.ts'
+import { authRoutes } from './routes/auth.ts'
+import { contextRoutes } from './routes/context.ts'
+import { conversationRoutes } from './routes/conversations.ts'
+import { onlyText, withinAddressLimit, withinBodyLimit } from './routes/guards.ts'
+import { identityRoutes } from './routes/identity.ts'
+import { leaseRoutes } from './routes/leases.ts'
+import { messageRoutes } from './routes/messages.ts'
+import { operationRoutes } from './routes/operations.ts'
+import { sessionRoutes } from './routes/sessions.ts'
+
+export const BODY_BYTES_MAX = 65_536
+const PREFLIGHT_SECONDS = '600'
+const ALLOWED_HEADERS =
+  'Authorization, Content-Type, Idempotency-Key, X-Idempotency-Key, If-Match, If-None-Match, Holdfast-Fence'
+const EXPOSED_HEADERS = 'ETag, Idempotent-Replayed, Retry-After, Date'
+const COUNTERS = ['http_2xx', 'http_3xx', 'http_4xx', 'http_5xx'] as const
+
+export function httpApp(parts: Parts): Hono<Env> {
+  const app = new Hono<Env>()
+  app.use(aroundAll(parts))
+  app.use(withinAddressLimit(parts))
+  app.use(withinBodyLimit(BODY_BYTES_MAX))
+  app.use(onlyText())
+  if (parts.settings.afterCommit) app.use(committed(parts.settings.afterCommit))
+  for (const routes of [
+    messageRoutes(parts),
+    conversationRoutes(parts),
+    sessionRoutes(parts),
+    authRoutes(parts),
+    identityRoutes(parts),
+    contextRoutes(parts),
+    leaseRoutes(parts),
+    operationRoutes(parts),
+  ]) {
+    app.route('/', routes)
+  }
+  app.get(
+    '/openapi.json',
+    openAPIRouteHandler(app, {
+      documentation: {
+        info: { title: 'holdfast session service', version: '2', description: 'See SPEC.md, SV rules.' },
+        components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
+        security: [{ bearer: [] }],
+      },
+      excludeStaticFile: false,
+      defaultValidationErrorResponse: false,
+    }),
+  )
+  app.notFound((c) => problem(c, 'not-found'))
+  app.onError((error, c) => failed(parts, c, error))
+  return app
+}
+
+/** Origins in, counters and clock out. */
+function aroundAll(parts: Parts): MiddlewareHandler<Env> {
+  const { settings, metrics } = parts
+  return async (c, next) => {
+    const origin = c.req.header('Origin')
+    const isAllowed = isAllowedSomewhere(settings, origin, c.req.header('Host'))
+    if (!isAllowed) c.res = problem(c, 'origin-not-allowed')
+    else if (c.req.method === 'OPTIONS') c.res = c.body(null, 204)
+    else await next()
+    if (origin !== undefined && isAllowed) allow(c, origin)
+    // Clients correct their clocks by this header, so it follows the service's clock and not the machine's.
+    if (settings.hasOwnClock) c.header('Date', new Date(parts.now()).toUTCString())
+    // A connection that is kept alive would hold up the stop for as long as it is idle.
+    if (parts.drain.aborted) c.header('Connection', 'close')
+    const counter = COUNTERS[Math.floor(c.res.status / 100) - 2]
+    if (counter !== undefined) metrics.count(counter)
+  }
+}
+
+function allow(c: Context<Env>, origin: string): void {
+  c.header('Access-Control-Allow-Origin', origin)
+  c.header('Access-Control-Allow-Credentials', 'true')
+  c.header('Vary', 'Origin', { append: true })
+  if (c.req.method !== 'OPTIONS') {
+    c.header('Access-Control-Expose-Headers', EXPOSED_HEADERS)
+    return
+  }
+  c.header('Access-Control-Allow-Methods', 'GET, POST, PUT, PATCH, DELETE')
+  c.header('Access-Control-Allow-Headers', ALLOWED_HEADERS)
+  c.header('Access-Control-Max-Age', PREFLIGHT_SECONDS)
+}
+
+/** The place where an answer can get lost although its work is done. */
+function committed(afterCommit: (route: string) => Promise<void> | void): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    await next()
+    if (c.req.method === 'GET' || !c.res.ok) return
+    const path = matchedRoutes(c).find((route) => route.path !== '/*')?.path ?? c.req.path
+    await afterCommit(`${c.req.method} ${path.replace(/:(\w+)/g, '{$1}')}`)
+  }
+}
+
+function failed(parts: Parts, c: Context<Env>, error: unknown): Response {
+  if (error instanceof HTTPException) {
+    if (error.status === 400) return problem(c, 'malformed-json')
+    return error.getResponse()
+  }
+  parts.log('error', 'request-failed', { method: c.req.method, ...errorFields(error) })
+  const { code } = Object(error) as { code?: unknown }
+  const isStore = typeof code === 'string' && /^(SQLITE_|ERR_SQLITE|STORE_UNAVAILABLE)/.test(code)
+  return isStore ? problem(c, 'store-unavailable', { headers: { 'Retry-After': '5' } }) : problem(c, 'internal-error')
+}

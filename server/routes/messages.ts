@@ -1,0 +1,181 @@
+// Messages over HTTP: the keyed append, the strict cursor, and the long poll.
+import { Hono } from 'hono'
+import { timeOrderedId } from '../ids.ts'
+import type { Call, Env, Parts } from '../parts.ts'
+import { problem } from '../problem.ts'
+import { MessagesQuery, MessagesWire, PollQuery, PostedWire, PostMessageRequest } from '../schemas.ts'
+import { mayEnter } from '../session.ts'
+import { POLL_WAIT_MAX_MS, poll, STREAM_PATH, SUBPROTOCOL } from '../stream.ts'
+import { messageWire } from '../wire.ts'
+import { entrance, idempotencyKey, operation, requestHash, valid } from './common.ts'
+import { limited } from './guards.ts'
+
+const PATH = '/api/v2/messaging/conversations/:id/messages'
+/** When to come back to a session whose streams are all taken. */
+const STREAM_RETRY_MS = 5000
+const CACHE = { 'Cache-Control': 'private, no-cache', Vary: 'Authorization' }
+
+export function messageRoutes(parts: Parts) {
+  const app = new Hono<Env>()
+  const enter = entrance(parts)
+
+  app.post(
+    PATH,
+    operation(
+      'postMessage',
+      'Append a message. The same key is answered as at first, for the life of the message.',
+      { 200: PostedWire, 201: PostedWire },
+      {
+        refusals: [
+          'idempotency-key-required',
+          'message-empty',
+          'message-too-long',
+          'metadata-too-large',
+          'not-your-participant',
+          'unknown-conversation',
+          'conversation-closed',
+          'idempotency-key-reused',
+        ],
+        headers: ['Idempotency-Key'],
+      },
+    ),
+    enter,
+    valid('json', PostMessageRequest),
+    (c) => post(parts, c, c.req.param('id'), c.req.valid('json')),
+  )
+
+  app.get(
+    PATH,
+    operation(
+      'listMessages',
+      'Read above a cursor, oldest first.',
+      { 200: MessagesWire, 304: null },
+      { refusals: ['unknown-conversation', 'resync'] },
+    ),
+    enter,
+    valid('query', MessagesQuery),
+    (c) => list(parts, c, c.req.param('id'), c.req.valid('query')),
+  )
+
+  app.get(
+    `${STREAM_PATH}/poll`,
+    operation(
+      'pollStream',
+      'The frames of the stream by long poll.',
+      { 200: null },
+      { refusals: ['unknown-conversation'] },
+    ),
+    enter,
+    valid('query', PollQuery),
+    (c) => hold(parts, c, c.req.valid('query')),
+  )
+
+  app.get(STREAM_PATH, (c) =>
+    problem(c, 'upgrade-required', { headers: { Upgrade: 'websocket', 'Sec-WebSocket-Protocol': SUBPROTOCOL } }),
+  )
+  return app
+}
+
+type PostBody = {
+  participantId?: string | undefined
+  text: string
+  contentType: string
+  metadata?: Record<string, unknown> | undefined
+}
+
+async function post(parts: Parts, c: Call, conversationId: string, call: PostBody): Promise<Response> {
+  const key = idempotencyKey(c)
+  if (key === undefined || key === null) return problem(c, 'idempotency-key-required')
+  const { participantId, ...body } = call
+  const now = parts.now()
+  const answer = await parts.store.messages.post(
+    {
+      conversationId,
+      caller: c.get('caller'),
+      participantId,
+      key,
+      requestHash: requestHash(body),
+      body,
+      freshId: timeOrderedId(now),
+    },
+    now,
+  )
+  switch (answer.type) {
+    case 'refused':
+      return problem(c, answer.code)
+    case 'replayed':
+      parts.metrics.count('message_replays')
+      return c.json(answer.message, 200, { 'Idempotent-Replayed': 'true' })
+    case 'appended': {
+      parts.metrics.count('messages')
+      const { deploymentId, version, message } = answer
+      parts.hub.publish({ conversationId, deploymentId, seq: message.seq, version })
+      return c.json(message, 201)
+    }
+  }
+}
+
+async function list(
+  parts: Parts,
+  c: Call,
+  conversationId: string,
+  query: { afterId?: string | undefined; limit: number },
+): Promise<Response> {
+  const caller = c.get('caller')
+  const conversation = await parts.store.conversations.row(conversationId)
+  if (conversation === undefined || !mayEnter(caller, conversation)) return problem(c, 'unknown-conversation')
+  const isCursor = query.afterId === undefined || /^[\w.:~-]{1,100}$/.test(query.afterId)
+  if (!isCursor) return problem(c, 'resync')
+  const afterSeq = query.afterId === undefined ? 0 : await parts.store.messages.seqOf(conversationId, query.afterId)
+  if (afterSeq === undefined) return problem(c, 'resync')
+  // Computed from the conversation's row, so that an unchanged page costs no look at the messages.
+  const etag = `W/"${conversationId}.${conversation.lastSeq}.${afterSeq}.${query.limit}"`
+  if (c.req.header('If-None-Match') === etag) return c.body(null, 304, { ...CACHE, ETag: etag })
+  const page = await parts.store.messages.after(conversationId, afterSeq, query.limit)
+  // The page may be newer than the row by now; the answer never promises less than it brings.
+  const lastSeq = Math.max(conversation.lastSeq, page.at(-1)?.seq ?? 0)
+  return c.json(
+    {
+      messages: page.map((message) => messageWire(message, caller)),
+      nextAfterId: page.at(-1)?.id ?? query.afterId ?? null,
+      lastSeq,
+    },
+    200,
+    { ...CACHE, ETag: etag },
+  )
+}
+
+type PollCall = {
+  conversationId?: string | undefined
+  afterSeq: number
+  afterVersion?: number | undefined
+  waitMs: number
+}
+
+async function hold(parts: Parts, c: Call, query: PollCall): Promise<Response> {
+  const { conversationId, afterSeq, afterVersion, waitMs } = query
+  const caller = c.get('caller')
+  const row = conversationId === undefined ? undefined : await parts.store.conversations.row(conversationId)
+  const isWhole = conversationId === undefined && caller.role === 'agent'
+  if (!isWhole && (row === undefined || !mayEnter(caller, row))) return problem(c, 'unknown-conversation')
+  const release = caller.role === 'customer' ? parts.streams.hold(caller.sessionId) : () => {}
+  if (release === null) return limited(parts, c, STREAM_RETRY_MS)
+  const frames = await poll(parts, {
+    caller,
+    conversationId: conversationId ?? null,
+    after: { seq: afterSeq, version: afterVersion ?? row?.version ?? 0 },
+    ...(row && { present: () => standing(parts, row.id) }),
+    waitMs: Math.min(waitMs, POLL_WAIT_MAX_MS),
+    signal: c.req.raw.signal,
+  }).finally(release)
+  parts.metrics.count('polls')
+  const now = row && (await standing(parts, row.id))
+  return c.json({ frames, lastSeq: now?.seq ?? 0, version: now?.version ?? 0 }, 200, {
+    'Cache-Control': 'no-store',
+  })
+}
+
+async function standing(parts: Parts, conversationId: string): Promise<{ seq: number; version: number }> {
+  const row = await parts.store.conversations.row(conversationId)
+  return { seq: row?.lastSeq ?? 0, version: row?.version ?? 0 }
+}

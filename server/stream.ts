@@ -1,0 +1,164 @@
+// The live side of the service: takes WebSocket upgrades, keeps the sockets' time, answers long polls, and
+// sends everyone away with spread delays when the node stops.
+import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer } from 'ws'
+import { Feed, type Sink } from './feed.ts'
+import { addressOf, Tally } from './limits.ts'
+import { isAllowedSomewhere, mayUseDeployment } from './origins.ts'
+import type { Parts } from './parts.ts'
+import type { ServerFrame } from './schemas.ts'
+import type { Caller } from './session.ts'
+import { Socket } from './socket.ts'
+
+export const STREAM_PATH = '/api/v2/messaging/stream'
+export const SUBPROTOCOL = 'holdfast.v2'
+/** The largest frame taken from a client, in bytes. */
+const FRAME_BYTES_MAX = 64 * 1024
+/** The longest that a poll is held, in milliseconds: under the idle limits of common proxies. */
+export const POLL_WAIT_MAX_MS = 25_000
+
+export class StreamServer {
+  readonly #parts: Parts
+  readonly #sockets = new Set<Socket>()
+  readonly #server = new WebSocketServer({
+    noServer: true,
+    maxPayload: FRAME_BYTES_MAX,
+    perMessageDeflate: false,
+    handleProtocols: () => SUBPROTOCOL,
+  })
+
+  readonly #addresses: Tally
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.#addresses = new Tally(parts.settings.limits.addressStreamsMax)
+    parts.metrics.gauge('sockets', 'Sockets now connected.', () => this.#sockets.size)
+    parts.metrics.gauge('fanout_connected', 'Whether other nodes can be heard.', () => Number(parts.hub.isConnected))
+    parts.metrics.gauge('feeds', 'Listeners now connected: sockets and polls.', () => parts.hub.feeds)
+  }
+
+  attach(server: Server): void {
+    server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
+  }
+
+  tick(): void {
+    const now = this.#parts.now()
+    for (const socket of this.#sockets) socket.tick(now)
+  }
+
+  /** The families that sockets listen for, and the session that each had when it began. */
+  families(): { familyId: string; sessionId: string }[] {
+    return [...this.#sockets].flatMap((socket) => socket.family ?? [])
+  }
+
+  familyEnded(familyId: string): void {
+    for (const socket of this.#sockets) if (socket.family?.familyId === familyId) socket.revoked()
+  }
+
+  familyMoved(familyId: string): void {
+    for (const socket of this.#sockets) if (socket.family?.familyId === familyId) socket.moved()
+  }
+
+  expireUpTo(instant: number): void {
+    for (const socket of this.#sockets) socket.expireUpTo(instant)
+  }
+
+  /** Sends every client away, each with its own delay, so that they do not all come back at once. */
+  drain(): void {
+    for (const socket of this.#sockets) socket.drain(spreadMs(this.#parts))
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.terminate()
+    this.#server.close()
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy())
+    const path = (request.url ?? '').split('?')[0]
+    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
+    if (path !== STREAM_PATH) return refuse(socket, '404 Not Found')
+    if (!offered.includes(SUBPROTOCOL)) return refuse(socket, '400 Bad Request')
+    if (this.#parts.drain.aborted) return refuse(socket, '503 Service Unavailable')
+    const { limits } = this.#parts.settings
+    const { origin, host } = request.headers
+    if (!isAllowedSomewhere(this.#parts.settings, origin, host)) return refuse(socket, '403 Forbidden')
+
+    const address = addressOf(limits.trustedProxies, request.socket.remoteAddress, forwardedFor(request))
+    const release = address === undefined ? () => {} : this.#addresses.hold(address)
+    if (release === null) return refuse(socket, '429 Too Many Requests')
+    socket.on('close', release)
+    this.#server.handleUpgrade(request, socket, head, (ws) => {
+      const mayUse = (deploymentId: string) => mayUseDeployment(this.#parts.settings, deploymentId, origin, host)
+      const open = new Socket(ws, this.#parts, mayUse)
+      this.#sockets.add(open)
+      ws.on('close', () => this.#sockets.delete(open))
+    })
+  }
+}
+
+function forwardedFor({ headers }: IncomingMessage): string | undefined {
+  return headers['x-forwarded-for']?.toString()
+}
+
+function refuse(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+}
+
+function spreadMs(parts: Parts): number {
+  return Math.floor(Math.random() * parts.settings.drainSpreadMs)
+}
+
+export type PollRequest = {
+  caller: Caller
+  conversationId: string | null
+  after: { seq: number; version: number }
+  /** Where the conversation stands when the poll begins; absent for a whole deployment. */
+  present?: () => Promise<{ seq: number; version: number }>
+  waitMs: number
+  signal: AbortSignal
+}
+
+/** Holds a request until there is something to say, its time is over, its client has gone or the node stops. */
+export async function poll(parts: Parts, request: PollRequest): Promise<ServerFrame[]> {
+  const frames: ServerFrame[] = []
+  return new Promise<ServerFrame[]>((resolve, reject) => {
+    const sink: Sink = {
+      send: (frame) => {
+        frames.push(frame)
+        if (frame.type === 'typing' || frame.type === 'event') finish()
+      },
+      idle: () => {
+        if (frames.length > 0) finish()
+      },
+      // One page is an answer; the next poll asks above it.
+      drained: async () => finish(),
+      failed: (error) => {
+        finish()
+        reject(error)
+      },
+    }
+    const feed = new Feed(parts.uuid(), request.caller, request.conversationId, parts.store, sink, parts.now())
+    const leave = parts.hub.join(feed)
+    const timer = setTimeout(() => finish(), Math.min(request.waitMs, POLL_WAIT_MAX_MS))
+    const onDrain = () => {
+      frames.push({ type: 'reconnect', afterMs: spreadMs(parts) })
+      finish()
+    }
+    const finish = () => {
+      clearTimeout(timer)
+      request.signal.removeEventListener('abort', finish)
+      parts.drain.removeEventListener('abort', onDrain)
+      leave()
+      resolve(frames)
+    }
+    request.signal.addEventListener('abort', finish)
+    parts.drain.addEventListener('abort', onDrain)
+    // Listening has begun, so the look at the table cannot miss what comes while it is made.
+    request
+      .present?.()
+      .then((present) => feed.start({ ...request.after, seq: Math.min(request.after.seq, present.seq) }, present))
+      .catch(sink.failed)
+  })
+}

@@ -1,0 +1,222 @@
+// The Chat of one tab: turns what a site asks into commands. Leaves to others: state and events (mirror.ts), waking and
+// keeping the worker (presence.ts), the way to it (link.ts).
+
+import { HoldfastError } from '../core/errors.ts'
+import {
+  type AnswerTo,
+  type AttributeDelta,
+  type Attributes,
+  type Caller,
+  channelOf,
+  type Command,
+  isNotice,
+  PROTOCOL_VERSION,
+} from '../core/wire.ts'
+import type { Chat, State } from './api.ts'
+import { Batch } from './batch.ts'
+import type { Browser } from './browser.ts'
+import { checkAttributes, demand, messageOf } from './content.ts'
+import { Draft } from './draft.ts'
+import { newKey } from './key.ts'
+import type { Host } from './link.ts'
+import { Mirror, PULL_MS_MIN } from './mirror.ts'
+import { attend } from './presence.ts'
+import { typing } from './typing.ts'
+
+/** Phases in which nothing can happen until the visitor does something: there the worker may sleep. */
+const RESTING: readonly State['phase'][] = ['dormant', 'auth-required', 'ended', 'signed-out']
+
+export interface Setting {
+  readonly deployment: string
+  readonly routing: Attributes | undefined
+}
+
+/**
+ * Resolves when the first snapshot is there; it comes from the disk, not from the network.
+ * @throws {HoldfastError} what the first call throws
+ */
+export async function openChat(host: Host, setting: Setting, browser: Browser): Promise<Client> {
+  const client = new Client(host, setting, browser)
+  try {
+    await client.mirror.open()
+    client.begin()
+    return client
+  } catch (error) {
+    client.disconnect()
+    throw error
+  }
+}
+
+export class Client implements Chat {
+  readonly mirror: Mirror
+  readonly draft: Draft
+  #host: Host
+  #setting: Setting
+  #browser: Browser
+  #channel: ReturnType<Browser['channel']>
+  #tab: string
+  #batch = new Batch((messages, epoch) => this.#call({ type: 'enqueue', messages }, epoch))
+  #typing: ReturnType<typeof typing>
+  #presence: ReturnType<typeof attend> | undefined
+  #isClosed = false
+  /** What went wrong before the site could listen. */
+  #early: (() => void)[] = []
+  /** Changes of this tab that its snapshot may not show yet, oldest first. */
+  #unseen = new Set<AttributeDelta>()
+
+  constructor(host: Host, setting: Setting, browser: Browser) {
+    this.#host = host
+    this.#setting = setting
+    this.#browser = browser
+    this.#tab = this.#newKey()
+    // A hidden tab has no timers to rely on, and an agent's answer in it must not wait for one.
+    const pause = () =>
+      new Promise<void>((resolve) => (browser.isVisible() ? browser.after(PULL_MS_MIN, resolve) : resolve()))
+    this.mirror = new Mirror(host.kind, (keys) => this.#call({ type: 'pull', keys }), pause)
+    this.draft = new Draft(browser, setting.deployment, () => [this.state.epoch, this.state.conversation?.id ?? ''])
+    this.#typing = typing(browser, (on) => this.#quietly({ type: 'typing', on }))
+    // Heard from before the first look, so that nothing falls between the two.
+    this.#channel = browser.channel(channelOf(setting.deployment))
+    this.#channel.onmessage = ({ data }) => this.#hear(data)
+    this.mirror.on('signed-out', () => this.draft.clear())
+  }
+
+  begin(): void {
+    this.#presence = attend({
+      host: this.#host,
+      browser: this.#browser,
+      caller: () => this.#caller(),
+      wantsWorker: () => !RESTING.includes(this.state.phase),
+      wake: (command) => this.#quietly(command).then(() => this.mirror.pull()),
+    })
+    // After the site has had its turn to listen.
+    for (const tell of this.#early) this.#browser.after(0, tell)
+  }
+
+  get state(): State {
+    return this.mirror.state
+  }
+
+  readonly subscribe: Chat['subscribe'] = (listener) => this.mirror.subscribe(listener)
+
+  readonly on: Chat['on'] = (event, listener) => this.mirror.on(event, listener)
+
+  readonly send: Chat['send'] = async (content) => {
+    const message = messageOf(content, this.#newKey())
+    this.#typing.stop()
+    await this.#batch.add(message, this.state.epoch)
+    return this.mirror.receipt(message.key)
+  }
+
+  readonly history: Chat['history'] = async ({ before, limit = 50 } = {}) => {
+    const isCount = (value: number) => value >= 0 && Number.isInteger(value)
+    demand(isCount(limit) && isCount(before ?? 0), '`before` and `limit` must be whole numbers.')
+    return this.#call({ type: 'history', limit, ...(before !== undefined && { before }) })
+  }
+
+  readonly typing = (): void => this.#typing.press()
+
+  readonly markRead: Chat['markRead'] = () => this.#do({ type: 'mark-read' })
+
+  readonly context: Chat['context'] = {
+    get: () => {
+      const values: { [name: string]: Attributes[string] | null } = Object.assign(
+        {},
+        this.state.context,
+        ...this.#unseen,
+      )
+      for (const name in values) if (values[name] === null) delete values[name]
+      return values as Attributes
+    },
+    set: async (values) => {
+      checkAttributes(values)
+      await this.#change({ ...values })
+    },
+    remove: (...names) => this.#change(Object.fromEntries(names.map((name) => [name, null]))),
+  }
+
+  readonly outbox: Chat['outbox'] = {
+    list: () => this.#call({ type: 'list-outbox' }),
+    retry: (key) => this.#do({ type: 'retry', key }),
+    cancel: (key) => this.#do({ type: 'cancel', key }),
+    edit: async (key, content) => {
+      const message = messageOf(content, this.#newKey())
+      await this.#call({ type: 'edit', key, message })
+      return this.mirror.receipt(message.key)
+    },
+  }
+
+  readonly startNew: Chat['startNew'] = () => {
+    const { routing } = this.#setting
+    return this.#do({ type: 'start-new', key: this.#newKey(), ...(routing && { routing }) })
+  }
+
+  readonly logout: Chat['logout'] = async ({ unsent = 'refuse' } = {}) => {
+    demand(/^(send|discard|refuse)$/.test(unsent), "`unsent` must be 'send', 'discard' or 'refuse'.")
+    const answer = await this.#call({ type: 'logout', unsent })
+    await this.mirror.pull()
+    return answer
+  }
+
+  readonly diagnose: Chat['diagnose'] = () => this.#call({ type: 'diagnose' })
+
+  readonly disconnect = (): void => {
+    if (this.#isClosed) return
+    this.#typing.stop()
+    this.#isClosed = true
+    this.#channel.close()
+    this.#presence?.stop()
+    this.mirror.close(closed())
+  }
+
+  #hear(notice: unknown): void {
+    if (!isNotice(notice)) return
+    if (notice.type === 'changed') this.mirror.hear(notice.rev)
+    else if (notice.type === 'problem') {
+      const { code, message } = notice
+      const tell = () => this.mirror.emit(['problem', { code, message }])
+      if (this.#presence) tell()
+      else this.#early.push(tell)
+    } else this.#presence?.hear(notice)
+  }
+
+  async #change(delta: AttributeDelta): Promise<void> {
+    this.#unseen.add(delta)
+    try {
+      await this.#call({ type: 'set-context', key: this.#newKey(), delta })
+      await this.mirror.pull()
+    } finally {
+      this.#unseen.delete(delta)
+    }
+  }
+
+  async #call<C extends Command>(command: C, epoch?: string): Promise<AnswerTo<C>> {
+    if (this.#isClosed) throw closed()
+    return this.#host.run(this.#caller(epoch), command)
+  }
+
+  async #do(command: Command): Promise<void> {
+    await this.#call(command)
+  }
+
+  /** For commands of which nobody awaits the end. */
+  #quietly(command: Command): Promise<void> {
+    return this.#do(command).catch((error) => this.mirror.complain(error))
+  }
+
+  #caller(epoch = this.state?.epoch ?? ''): Caller {
+    return {
+      protocol: PROTOCOL_VERSION,
+      deployment: this.#setting.deployment,
+      tab: this.#tab,
+      epoch,
+      visible: this.#browser.isVisible(),
+    }
+  }
+
+  #newKey(): string {
+    return newKey(this.#browser.now())
+  }
+}
+
+const closed = (): HoldfastError => new HoldfastError('LINK_CLOSED', 'This tab has let go: call connect() again.')

@@ -1,0 +1,31 @@
+// What a site hands over, checked before anything happens. Limits that a platform sets are the worker's to check.
+
+import { HoldfastError } from '../core/errors.ts'
+import { isOutboundMessage, type OutboundMessage } from '../core/wire.ts'
+import type { Content } from './api.ts'
+
+export const MESSAGE_CHARS_MAX = 4_096
+
+/** Wrong arguments are the site's bugs, and no state of the world. */
+export function demand(isRight: boolean, sentence: string): asserts isRight {
+  if (!isRight) throw new TypeError(sentence)
+}
+
+/** @throws what `Chat.send` documents */
+export function messageOf(content: string | Content, key: string): OutboundMessage {
+  const { text, metadata } = typeof content === 'string' ? { text: content } : (Object(content) as Content)
+  demand(typeof text === 'string' && text.trim() !== '', 'The text of a message must be a string and not blank.')
+  const message = metadata === undefined ? { key, text } : { key, text, metadata }
+  demand(isOutboundMessage(message), 'Metadata must be strings, finite numbers and booleans.')
+  if (text.length > MESSAGE_CHARS_MAX) {
+    const fact = `The message has ${text.length} characters, the limit is ${MESSAGE_CHARS_MAX}: send it in parts.`
+    throw new HoldfastError('MESSAGE_TOO_LONG', fact)
+  }
+  return message
+}
+
+export function checkAttributes(values: unknown): void {
+  const isFlat = (value: unknown) => typeof value === 'string' || typeof value === 'boolean'
+  const isRight = Object(values) === values && Object.values(values as object).every(isFlat)
+  demand(isRight, 'Attributes must be strings and booleans.')
+}

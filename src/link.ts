@@ -1,0 +1,142 @@
+// The page's end of the link: a port per call, a deadline, the life lock, one second try.
+// Leaves to others: which worker that is (registration.ts) and what is asked of it (client.ts).
+
+import { releaseProxy, type TransferHandler, transferHandlers, wrap } from 'comlink'
+import { fromWire, HoldfastError, isHoldfastError, type WireError } from '../core/errors.ts'
+import {
+  type AnswerTo,
+  type Caller,
+  type Command,
+  type Hail,
+  lifeLockOf,
+  type Ping,
+  type WorkerApi,
+} from '../core/wire.ts'
+import type { Browser } from './browser.ts'
+
+/** A worker that is silent for so long is taken for dead, though its lock says nothing. */
+export const CALL_TIMEOUT_MS = 3_000
+/** The same for commands that read or wipe a lot. */
+export const LONG_CALL_TIMEOUT_MS = 15_000
+const LONG: readonly Command['type'][] = ['history', 'logout']
+
+/** Where the engine runs, as the rest of the page sees it. */
+export interface Host {
+  readonly kind: 'service-worker' | 'page'
+  /**
+   * May run twice, so whatever changes something carries its own key.
+   * @throws {HoldfastError} `LINK_TIMEOUT` after two silences, `PROTOCOL_MISMATCH`, and what the command throws
+   */
+  run<C extends Command>(caller: Caller, command: C): Promise<AnswerTo<C>>
+  /** Prolongs the worker's life. Nothing comes back. */
+  ping(caller: Caller): void
+  /** Set by presence.ts: the incarnation that answered is no more. */
+  onDeath?: () => void
+}
+
+/** The part of a registration the link uses. */
+export interface Workers {
+  /** The worker that is active now; asked at every call, for a redundant one swallows what it is sent. */
+  active(): Promise<Pick<ServiceWorker, 'postMessage'>>
+  /** After a death: resolves when `active()` is no longer the dead one. */
+  replaced(): Promise<void>
+  /** Looks for a new version. */
+  update(): void
+}
+
+/** Comlink's own handler would drop the code. The worker registers its twin. */
+const throwHandler = transferHandlers.get('throw') as TransferHandler<unknown, unknown>
+transferHandlers.set('throw', {
+  ...throwHandler,
+  deserialize(wire) {
+    throw fromWire(wire as WireError)
+  },
+})
+
+const SILENCE: unique symbol = Symbol()
+
+export class Link implements Host {
+  readonly kind = 'service-worker'
+  onDeath?: () => void
+  #workers: Workers
+  #browser: Browser
+  #watched = new Set<string>()
+  /** Ends each call that can still be repeated. A second try may be with a worker that lives. */
+  #firstTries = new Set<() => void>()
+  /** Resolved, but for a moment after a death. */
+  #rest = Promise.resolve()
+
+  constructor(workers: Workers, browser: Browser) {
+    this.#workers = workers
+    this.#browser = browser
+  }
+
+  async run<C extends Command>(caller: Caller, command: C): Promise<AnswerTo<C>> {
+    const timeoutMs = LONG.includes(command.type) ? LONG_CALL_TIMEOUT_MS : CALL_TIMEOUT_MS
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      const answer = await this.#try(caller, command, timeoutMs, attempt === 1)
+      if (answer !== SILENCE) {
+        this.#watch(answer.incarnation)
+        return answer.value as AnswerTo<C>
+      }
+    }
+    throw new HoldfastError(
+      'LINK_TIMEOUT',
+      `The worker gave no answer to "${command.type}" within ${timeoutMs} ms, twice.`,
+    )
+  }
+
+  ping(caller: Caller): void {
+    // Lost if there is no worker: then there is no life to prolong either.
+    this.#workers.active().then(
+      (worker) => worker.postMessage({ type: 'holdfast-ping', caller } satisfies Ping),
+      () => {},
+    )
+  }
+
+  async #try<C extends Command>(
+    caller: Caller,
+    command: C,
+    timeoutMs: number,
+    isFirst: boolean,
+  ): Promise<Awaited<ReturnType<WorkerApi['run']>> | typeof SILENCE> {
+    await this.#rest
+    const worker = await this.#workers.active()
+    const { port1, port2 } = new MessageChannel()
+    const api = wrap<WorkerApi>(port1)
+    worker.postMessage({ type: 'holdfast-call' } satisfies Hail, [port2])
+    let giveUp = () => {}
+    const silence = new Promise<typeof SILENCE>((resolve) => {
+      giveUp = () => {
+        resolve(SILENCE)
+        // Nobody is there to let go of the other end.
+        port1.close()
+      }
+    })
+    const cancel = this.#browser.after(timeoutMs, giveUp)
+    if (isFirst) this.#firstTries.add(giveUp)
+    try {
+      return await Promise.race([silence, api.run(caller, command)])
+    } catch (error) {
+      // The call fails all the same, with the worker's advice to reload: no loop.
+      if (isHoldfastError(error, 'PROTOCOL_MISMATCH')) this.#workers.update()
+      throw error
+    } finally {
+      cancel()
+      this.#firstTries.delete(giveUp)
+      api[releaseProxy]()
+    }
+  }
+
+  /** The lock is held as long as the incarnation lives: granted to us means that it is dead. */
+  #watch(incarnation: string): void {
+    if (this.#watched.has(incarnation)) return
+    this.#watched.add(incarnation)
+    this.#browser.whenFree(lifeLockOf(incarnation), () => {
+      this.#watched.delete(incarnation)
+      this.#rest = this.#workers.replaced()
+      for (const giveUp of [...this.#firstTries]) giveUp()
+      this.onDeath?.()
+    })
+  }
+}

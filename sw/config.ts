@@ -1,0 +1,98 @@
+// The configuration as JSON, for sites without a build step: fetched once, kept on disk, fetched again in the background.
+// A cold start of the worker needs no network.
+
+import { HoldfastError } from '../core/errors.ts'
+import type { Timings, Vault } from '../core/ports.ts'
+import type { DeploymentConfig, PlatformFactory, WorkerConfig } from './host.ts'
+
+/** What `?config=` points to. `platform.type` names an adapter that the prebuilt worker holds; the rest is its options. */
+export interface JsonConfig {
+  readonly deployments: {
+    readonly [name: string]: {
+      readonly platform: { readonly type: string; readonly url: string; readonly deployment?: string }
+      readonly vault?: Vault['mode']
+      readonly timings?: Partial<Timings>
+    }
+  }
+}
+
+export type PlatformMaker = (options: { readonly url: string; readonly deployment?: string }) => PlatformFactory
+
+const CACHE = 'holdfast-config'
+/** A site that accepts the connection and never answers must not hold up every later call. */
+const FETCH_TIMEOUT_MS = 10_000
+/** So long after a start with a kept configuration it is fetched again. */
+const REFETCH_AFTER_MS = 2_000
+const VAULTS = ['broker', 'persistent', 'memory']
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+const invalid = (reason: string): HoldfastError =>
+  new HoldfastError('CONFIG_INVALID', `The configuration cannot be used: ${reason}`)
+
+export function parseConfig(json: unknown, makers: { readonly [type: string]: PlatformMaker }): WorkerConfig {
+  if (!isObject(json) || !isObject(json.deployments)) throw invalid('it has no "deployments".')
+  const deployments: { [name: string]: DeploymentConfig } = {}
+  for (const [name, entry] of Object.entries(json.deployments as JsonConfig['deployments'])) {
+    const platform = isObject(entry) && isObject(entry.platform) ? entry.platform : undefined
+    const maker = platform !== undefined && Object.hasOwn(makers, platform.type) ? makers[platform.type] : undefined
+    if (platform === undefined || maker === undefined || typeof platform.url !== 'string') {
+      throw invalid(
+        `deployment "${name}" needs a "platform" with "url" and a "type" of: ${Object.keys(makers).join(', ')}.`,
+      )
+    }
+    if (entry.vault !== undefined && !VAULTS.includes(entry.vault)) {
+      throw invalid(`deployment "${name}" has a "vault" that is none of: ${VAULTS.join(', ')}.`)
+    }
+    const { vault, timings } = entry
+    deployments[name] = {
+      platform: maker(platform),
+      ...(vault === undefined ? {} : { vault }),
+      ...(isObject(timings) ? { timings } : {}),
+    }
+  }
+  return { deployments }
+}
+
+/**
+ * Loads it, from the disk when it is there.
+ *
+ * @throws {HoldfastError} `SERVICE_UNREACHABLE` at the first start without a network, `CONFIG_INVALID`
+ */
+export async function loadConfig(
+  url: string,
+  makers: { readonly [type: string]: PlatformMaker },
+): Promise<WorkerConfig> {
+  // Storage may be blocked: then every start reads it from the network.
+  const kept = await globalThis.caches?.match(url, { cacheName: CACHE }).catch(() => undefined)
+  const config = await kept
+    ?.json()
+    .then((json: unknown) => parseConfig(json, makers))
+    // Kept by another version, or changed by somebody: what the site says now is all there is.
+    .catch(() => undefined)
+  if (config === undefined) return fetchConfig(url, makers)
+  // The visitor who has just come waits for other things.
+  setTimeout(() => fetchConfig(url, makers).catch(() => {}), REFETCH_AFTER_MS)
+  return config
+}
+
+async function fetchConfig(url: string, makers: { readonly [type: string]: PlatformMaker }): Promise<WorkerConfig> {
+  const answer = await fetch(url, { cache: 'no-cache', signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) }).catch(
+    () => undefined,
+  )
+  if (answer === undefined || !answer.ok) {
+    const what = answer === undefined ? 'could not be reached' : `answered ${answer.status}`
+    throw new HoldfastError(
+      'SERVICE_UNREACHABLE',
+      `The configuration at ${url} ${what}: check the "config" parameter of the worker's address.`,
+    )
+  }
+  const copy = answer.clone()
+  const json: unknown = await answer.json().catch(() => {
+    throw invalid(`${url} is not JSON.`)
+  })
+  const config = parseConfig(json, makers)
+  // Only what could be used is kept.
+  const cache = await globalThis.caches?.open(CACHE).catch(() => undefined)
+  await cache?.put(url, copy).catch(() => {})
+  return config
+}

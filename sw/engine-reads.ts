@@ -1,0 +1,86 @@
+// What a tab may ask without changing anything: the snapshot, the outcomes of its messages, history, the outbox, a report.
+
+import { reportOf } from '../core/diagnose.ts'
+import { OUTBOX_ENTRIES_MAX } from '../core/outbox.ts'
+import type { Clock, Store, Tail } from '../core/ports.ts'
+import {
+  headsOf,
+  itemOf,
+  messageOf,
+  outcomeOf,
+  SNAPSHOT_ENTRIES_MAX,
+  SNAPSHOT_ROWS_MAX,
+  snapshotOf,
+} from '../core/snapshot.ts'
+import type { Slots } from '../core/state.ts'
+import type { Answers, Outcome } from '../core/wire.ts'
+
+export interface Reads {
+  /** The newest messages and entries with the slots: one read serves all who asked before it began. */
+  tail(): Promise<Tail & { readonly slots: Slots }>
+  pull(keys: readonly string[]): Promise<Answers['pull']>
+  history(before: number | undefined, limit: number): Promise<Answers['history']>
+  list(): Promise<Answers['list-outbox']>
+  diagnose(incarnation: string, hasPump: boolean): Promise<Answers['diagnose']>
+}
+
+/** @param firstTurn runs a turn, which makes the slots where there are none */
+export function reads(
+  ports: { readonly store: Store; readonly clock: Clock },
+  firstTurn: () => Promise<unknown>,
+): Reads {
+  const { store, clock } = ports
+  let reading: Promise<Tail> | undefined
+  let next: Promise<Tail> | undefined
+  const read = () => store.tail(SNAPSHOT_ROWS_MAX, SNAPSHOT_ENTRIES_MAX)
+
+  function shared(): Promise<Tail> {
+    if (reading === undefined) {
+      reading = read().finally(() => {
+        reading = undefined
+      })
+      return reading
+    }
+    next ??= reading.then(read, read).finally(() => {
+      next = undefined
+    })
+    return next
+  }
+
+  async function tail(): Promise<Tail & { readonly slots: Slots }> {
+    const seen = await shared()
+    if (seen.slots !== undefined) return { ...seen, slots: seen.slots }
+    await firstTurn()
+    return (await read()) as Tail & { readonly slots: Slots }
+  }
+
+  return {
+    tail,
+    async pull(keys) {
+      const snapshot = snapshotOf(await tail(), store.kind, clock.now())
+      const outcomes: { [key: string]: Outcome } = {}
+      if (keys.length === 0) return { snapshot, outcomes }
+      const found = await store.find(keys)
+      for (const key of keys) {
+        const outcome = outcomeOf(found.entries.get(key), found.rows.get(key))
+        if (outcome !== undefined) outcomes[key] = outcome
+      }
+      return { snapshot, outcomes }
+    },
+    async history(before = Number.MAX_SAFE_INTEGER, limit) {
+      const { slots } = await tail()
+      const id = slots.session.conversation?.id
+      const rows = id === undefined ? [] : await store.rows(id, before, limit)
+      return rows.filter((row) => row.epoch === slots.session.epoch).map((row) => messageOf(row))
+    },
+    async list() {
+      const [{ slots }, entries] = await Promise.all([tail(), store.entries(OUTBOX_ENTRIES_MAX)])
+      const heads = headsOf(slots, entries)
+      return entries.map((entry) => itemOf(slots, entry, heads))
+    },
+    async diagnose(incarnation, hasPump) {
+      const { slots } = await tail()
+      return reportOf(slots, { now: clock.now(), incarnation, storage: store.kind, hasPump })
+    },
+  }
+}

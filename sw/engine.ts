@@ -1,0 +1,295 @@
+// The turn: read, decide, commit, tell, act. Knows ports only, so the same code runs in a worker, a page and the simulator.
+// What is due comes from the store; nothing here must be remembered for anything to be right.
+
+import type { Env } from '../core/attempt.ts'
+import { decide, type Setup, wantedBy } from '../core/decide.ts'
+import { HoldfastError, isHoldfastError } from '../core/errors.ts'
+import type { Change, Input, Reply } from '../core/inputs.ts'
+import type {
+  Channel,
+  Clock,
+  Platform,
+  Pump,
+  Random,
+  Store,
+  Stream,
+  StreamReport,
+  Timings,
+  Vault,
+} from '../core/ports.ts'
+import type { Slots } from '../core/state.ts'
+import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts'
+import { Performer } from './engine-perform.ts'
+import { type Reads, reads } from './engine-reads.ts'
+import { CHANGED_INTERVAL_MS, teller } from './engine-tell.ts'
+import { type Waker, waker } from './engine-wake.ts'
+import { Tabs } from './engine-tabs.ts'
+
+export interface Ports {
+  readonly clock: Clock
+  readonly random: Random
+  readonly store: Store
+  readonly channel: Channel
+  readonly platform: Platform
+  readonly vault: Vault
+  readonly pump: Pump
+  stream(report: (report: StreamReport) => void): Stream
+}
+
+/** So many inputs share one transaction at most. */
+const BATCH_MAX = 512
+const LOGOUT_DRAIN_MS = 10_000
+
+interface Submission {
+  readonly input: Input
+  readonly resolve: (reply: Reply | undefined) => void
+  readonly reject: (error: unknown) => void
+}
+
+export class Engine {
+  readonly #ports: Ports
+  readonly #setup: Setup
+  readonly #incarnation: string
+  readonly #decide: typeof decide
+  readonly #performer: Performer
+  readonly #reads: Reads
+  #queue: Submission[] = []
+  #owed: Submission[] = []
+  #turning: Promise<void> | undefined
+  #ready: Promise<void> | undefined
+  #last: Slots | undefined
+  #hasPump = false
+  readonly #tabs: Tabs
+  readonly #tell: (rev: number) => void
+  readonly #wake: Waker
+  /** A turn failed, and may have been committed all the same: claims of ours may be on the disk that nobody carries out. */
+  #isUnsure = false
+  #claims = 0
+
+  /** @param options `decide`: other machines than ours, for tests that must notice them */
+  constructor(
+    ports: Ports,
+    options: { readonly incarnation: string; readonly timings: Timings; readonly decide?: typeof decide },
+  ) {
+    this.#ports = ports
+    this.#decide = options.decide ?? decide
+    this.#incarnation = options.incarnation
+    this.#setup = { capabilities: ports.platform.capabilities, isBroker: ports.vault.mode === 'broker' }
+    this.#performer = new Performer(ports, (input) => this.#report(input))
+    this.#tell = teller(ports)
+    this.#wake = waker(ports, () => this.#report({ type: 'tick' }))
+    this.#reads = reads(ports, () => this.#submit({ type: 'tick' }))
+    this.#tabs = new Tabs(ports, {
+      incarnation: options.incarnation,
+      beatMs: options.timings.beatMs,
+      hasPump: () => this.#hasPump,
+      changed: () => this.#report(this.#tabCount()),
+    })
+  }
+
+  /** Asks for the pump and runs the first turn. Safe to call again: it happens once. */
+  start(): Promise<void> {
+    // A pump may grant at once, and what that starts asks for the pump in its turn: it must find that it was asked.
+    this.#ready ??= Promise.resolve()
+      .then(() => this.#ports.pump.request(() => this.#granted()))
+      .then(() => this.#tabs.introduce())
+    return this.#ready
+  }
+
+  #granted(): void {
+    this.#hasPump = true
+    this.#report({ type: 'started' }, true)
+    if (this.#tabs.size > 0) this.#report(this.#tabCount())
+    this.#tabs.beat()
+  }
+
+  /** Answers one command of a tab. */
+  async run<C extends Command>(caller: Caller, command: C): Promise<AnswerTo<C>> {
+    const isLeaving = command.type === 'bye'
+    const isNews = isLeaving ? this.#tabs.left(caller.tab) : this.#tabs.seen(caller.tab)
+    const counted = isNews ? this.#submit(this.#tabCount(isLeaving ? undefined : caller)) : undefined
+    await this.start()
+    // A tab that has just come sees the state as it is with it, and not the logout of the visitor before.
+    await counted
+    return (await this.#answer(caller, command)) as AnswerTo<C>
+  }
+
+  /** A tab is there: the answer to a beat. */
+  ping(caller: Caller): void {
+    if (this.#tabs.answered(caller.tab)) this.#report(this.#tabCount(caller))
+    void this.start()
+  }
+
+  /** Another incarnation's word, in a worker or a page: it cannot do what only the holder of the pump does. */
+  hear(notice: Notice): void {
+    if (notice.type === 'nudge') void this.nudge().catch(ignoreStore)
+    if (notice.type === 'typing' && this.#hasPump) this.#performer.stream.typing(notice.on)
+    this.#tabs.hear(notice)
+  }
+
+  /** Looks at what is due: an alarm, a sync event, another incarnation's word. */
+  async nudge(): Promise<void> {
+    await this.start()
+    await this.#submit({ type: 'tick' })
+  }
+
+  /** Messages wait, as far as this incarnation has seen. */
+  get isWaiting(): boolean {
+    return Object.values(this.#last?.outbox.lanes ?? {}).some(({ size }) => size > 0)
+  }
+
+  /** Resolves when nothing is in hand: no turn, no call. An open stream does not count. */
+  async settled(): Promise<void> {
+    while (this.#turning !== undefined || this.#performer.busy.size > 0) {
+      await Promise.all([this.#turning, ...this.#performer.busy])
+    }
+  }
+
+  #answer(caller: Caller, command: Command): Promise<Answers[Command['type']]> | Answers[Command['type']] {
+    switch (command.type) {
+      case 'pull':
+        return this.#reads.pull(command.keys)
+      case 'history':
+        return this.#reads.history(command.before, command.limit)
+      case 'list-outbox':
+        return this.#reads.list()
+      case 'typing':
+        if (this.#hasPump) this.#performer.stream.typing(command.on)
+        else this.#ports.channel.publish({ v: 1, type: 'typing', on: command.on })
+        return null
+      case 'diagnose':
+        return this.#reads.diagnose(this.#incarnation, this.#hasPump)
+      case 'nudge':
+        return this.#submit(
+          command.wake || !command.online ? { type: 'woken', isOnline: command.online } : { type: 'tick' },
+        ).then(() => this.#pass())
+      case 'bye':
+        return null
+      case 'logout':
+        return this.#logout(caller, command)
+      default:
+        return this.#change(caller, command)
+    }
+  }
+
+  async #change(caller: Caller, command: Change): Promise<Answers[Command['type']]> {
+    const reply = await this.#submit({ type: 'command', command, epoch: caller.epoch })
+    this.#pass()
+    if (reply === undefined) throw new HoldfastError('STORE_FAILED', 'The change was not stored.')
+    if ('refusal' in reply) throw new HoldfastError(reply.refusal.code, reply.refusal.message)
+    return reply.value as Answers[Command['type']]
+  }
+
+  /** Whoever holds the pump must hear of work that was committed here. */
+  #pass(): null {
+    if (!this.#hasPump) this.#ports.channel.publish({ v: 1, type: 'nudge' })
+    return null
+  }
+
+  /** Tokens are taken out first, then everything is emptied, then the service is told; last the disk is read again. */
+  async #logout(caller: Caller, command: Change & { type: 'logout' }): Promise<Answers['logout']> {
+    if (command.unsent === 'send') await this.#drain()
+    const { slots } = await this.#reads.tail()
+    const revoke = await this.#performer.revocation(slots.lease)
+    await this.#change(caller, command)
+    this.#performer.stream.close()
+    await this.#ports.vault.forget()
+    const [after] = await Promise.all([this.#ports.store.tail(1, 1), revoke()])
+    const isEmpty = after.rows.length === 0 && after.entries.length === 0 && after.slots?.lease.status === 'none'
+    if (!isEmpty)
+      throw new HoldfastError('STORE_FAILED', 'Something of the former visitor is still stored: log out again.')
+    return { verified: true }
+  }
+
+  /** Waits until the outbox has nothing on its way, for a bounded time. */
+  async #drain(): Promise<void> {
+    const { clock } = this.#ports
+    const deadline = clock.now() + LOGOUT_DRAIN_MS
+    await this.#submit({ type: 'woken', isOnline: true })
+    this.#pass()
+    while (clock.now() < deadline && this.isWaiting) {
+      await new Promise<void>((resolve) => clock.alarm(clock.now() + CHANGED_INTERVAL_MS, resolve))
+      // Elsewhere it is sent: here it shows only in a turn.
+      if (!this.#hasPump) await this.#submit({ type: 'tick' })
+    }
+  }
+
+  #tabCount(arrived?: Caller): Input {
+    return { type: 'tabs', isArrival: arrived?.epoch === '', ...(this.#hasPump && { count: this.#tabs.size }) }
+  }
+
+  #report(input: Input, isFirst = false): void {
+    void this.#submit(input, isFirst).catch(ignoreStore)
+  }
+
+  #submit(input: Input, isFirst = false): Promise<Reply | undefined> {
+    return new Promise((resolve, reject) => {
+      const submission = { input, resolve, reject }
+      if (isFirst) this.#queue.unshift(submission)
+      else this.#queue.push(submission)
+      this.#turning ??= this.#work()
+    })
+  }
+
+  async #work(): Promise<void> {
+    await this.start()
+    while (this.#queue.length > 0) {
+      const batch = [...this.#owed.splice(0), ...this.#queue.splice(0, BATCH_MAX)]
+      try {
+        await this.#turn(batch)
+      } catch (error) {
+        for (const { reject } of batch) reject(error)
+        this.#storeFailed(batch, error)
+      }
+    }
+    // In the same breath as the look at the queue: whoever comes later must find that nobody works.
+    this.#turning = undefined
+  }
+
+  /** One turn: read, decide, commit. Only then answer, tell the tabs and touch the network. */
+  async #turn(batch: readonly Submission[]): Promise<void> {
+    const { clock, random, store } = this.#ports
+    const inputs = batch.map(({ input }) => input)
+    // With nothing on its way, whatever is claimed in our name is not being done: under another name it is due.
+    if (this.#isUnsure && this.#performer.busy.size === 0) {
+      this.#isUnsure = false
+      this.#claims += 1
+    }
+    const env: Env = {
+      now: clock.now(),
+      owner: `${this.#incarnation}.${this.#claims}`,
+      pump: this.#hasPump,
+      random: random.draw,
+      key: random.key,
+    }
+    const wanted = wantedBy(inputs, this.#last, env)
+    const decision = await store.turn(wanted, (view) => this.#decide(view, inputs, wanted, this.#setup, env))
+    const hasChanged = decision.slots.rev !== this.#last?.rev
+    this.#last = decision.slots
+    batch.forEach(({ resolve }, index) => {
+      resolve(decision.replies[index])
+    })
+    if (hasChanged) this.#tell(decision.slots.rev)
+    for (const problem of decision.problems) this.#ports.channel.publish({ v: 1, type: 'problem', ...problem })
+    if (this.#isUnsure) this.#wake.afterFailure()
+    else this.#wake.at(decision.wakeAt)
+    if (this.#hasPump) this.#performer.perform(decision.actions, decision.slots)
+  }
+
+  /** What a tab asked for is refused. What came from outside comes only once: it is owed to the next turn. */
+  #storeFailed(batch: readonly Submission[], error: unknown): void {
+    const { channel } = this.#ports
+    this.#isUnsure = true
+    if (isHoldfastError(error)) this.#owed = batch.filter(({ input }) => input.type !== 'command')
+    const { code, message } = isHoldfastError(error)
+      ? error
+      : new HoldfastError('STORE_FAILED', 'The store failed in a way that has no code.')
+    channel.publish({ v: 1, type: 'problem', code, message })
+    this.#wake.afterFailure()
+  }
+}
+
+/** The failure has been told as a problem, and what it was about is owed to the next turn. */
+const ignoreStore = (error: unknown): void => {
+  if (!isHoldfastError(error)) throw error
+}

@@ -1,0 +1,149 @@
+// One engine for each deployment, built over the browser. The same for a service worker and for a page that has none.
+// The events that wake and hold a worker are in worker.ts.
+
+import { HoldfastError } from '../core/errors.ts'
+import { type Platform, type Pump, TIMINGS, type Timings, type Vault } from '../core/ports.ts'
+import { type AnswerTo, type Caller, type Command, isCaller, isCommand, PROTOCOL_VERSION } from '../core/wire.ts'
+import { clock, type OpenChannel, openChannel, pumpOf, random } from './browser.ts'
+import { Engine } from './engine.ts'
+import type { OpenStore } from './memory-store.ts'
+import { openStore, type StoreDeps } from './store.ts'
+import { createStream } from './stream.ts'
+import { createVault } from './vault.ts'
+
+/** Makes the adapter of one deployment. `sessionService(…)` of `holdfast/platforms/session-service` returns one. */
+export type PlatformFactory = (deps: { readonly deployment: string; now(): number }) => Platform
+
+export interface DeploymentConfig {
+  readonly platform: PlatformFactory
+  /** Where tokens rest; `broker` where the service is same-site and sets an HttpOnly cookie. Default: `broker`. */
+  readonly vault?: Vault['mode']
+  /** Intervals in milliseconds, for tests and unusual networks. Defaults: `TIMINGS`. */
+  readonly timings?: Partial<Timings>
+}
+
+export interface WorkerConfig {
+  readonly deployments: { readonly [name: string]: DeploymentConfig }
+}
+
+export interface Host {
+  run<C extends Command>(caller: Caller, command: C): Promise<{ incarnation: string; value: AnswerTo<C> }>
+  ping(caller: Caller): Promise<void>
+  /** Looks at what is due in every deployment that is known here. */
+  nudge(): Promise<void>
+  /** Resolves when no engine has anything in hand. */
+  settled(): Promise<void>
+  /** Messages wait somewhere. */
+  isWaiting(): boolean
+}
+
+/** What an engine stands on, whatever the configuration says. */
+interface Ground {
+  readonly channel: OpenChannel
+  readonly opening: Promise<OpenStore>
+  readonly pump: Pump
+}
+
+function groundOf(deployment: string, pump: Pump): Ground {
+  const channel = openChannel(deployment)
+  const onProblem: StoreDeps['onProblem'] = (problem) => channel.publish({ v: 1, type: 'problem', ...problem })
+  return { channel, opening: openStore(deployment, { clock, onProblem }), pump: askedFor(pump) }
+}
+
+async function engineOn(
+  ground: Ground,
+  deployment: string,
+  config: DeploymentConfig,
+  incarnation: string,
+): Promise<Engine> {
+  const { channel, pump } = ground
+  const store = await ground.opening
+  const platform = config.platform({ deployment, now: clock.now })
+  const timings: Timings = { ...TIMINGS, ...config.timings }
+  const vault = createVault(config.vault ?? 'broker', store.keys)
+  const stream: ConstructorParameters<typeof Engine>[0]['stream'] = (report) =>
+    createStream({ platform, clock, random, timings }, report)
+  const engine = new Engine({ clock, random, store, channel, platform, vault, pump, stream }, { incarnation, timings })
+  channel.listen((notice) => engine.hear(notice))
+  return engine
+}
+
+/** @throws {HoldfastError} `DEPLOYMENT_UNKNOWN` */
+function configOf({ deployments }: WorkerConfig, deployment: string): DeploymentConfig {
+  const config = Object.hasOwn(deployments, deployment) ? deployments[deployment] : undefined
+  if (config !== undefined) return config
+  const names = Object.keys(deployments).join(', ')
+  const message = `The worker knows no deployment "${deployment}". It knows: ${names}. Check the name in connect() and in the worker's configuration.`
+  throw new HoldfastError('DEPLOYMENT_UNKNOWN', message)
+}
+
+/** A pump that has been asked for already, when the engine comes to ask. */
+function askedFor(pump: Pump): Pump {
+  let isGranted = false
+  let tell = () => {}
+  const known = pump.request(() => {
+    isGranted = true
+    tell()
+  })
+  return {
+    request(granted) {
+      if (isGranted) granted()
+      else tell = granted
+      return known
+    },
+  }
+}
+
+/**
+ * @param load gives the configuration; it is asked again after it has failed
+ * @param pump of a deployment, where it is not a Web Lock
+ */
+export function createHost(load: () => Promise<WorkerConfig>, incarnation: string, pump = pumpOf): Host {
+  const engines = new Map<string, Promise<Engine>>()
+  const running = new Set<Engine>()
+  const grounds = new Map<string, Ground>()
+
+  /** The ground is laid once: after a failure the pump is not asked for again. Nothing is stored for an unknown name. */
+  async function build(deployment: string): Promise<Engine> {
+    const config = configOf(await load(), deployment)
+    const ground = grounds.get(deployment) ?? groundOf(deployment, pump(deployment))
+    grounds.set(deployment, ground)
+    const engine = await engineOn(ground, deployment, config, incarnation)
+    running.add(engine)
+    return engine
+  }
+
+  /** A failed build is forgotten: the next call tries again. */
+  function engineOf(deployment: string): Promise<Engine> {
+    const known = engines.get(deployment)
+    if (known !== undefined) return known
+    const made = build(deployment)
+    engines.set(deployment, made)
+    made.catch(() => engines.delete(deployment))
+    return made
+  }
+
+  return {
+    async run(caller, command) {
+      if (!isCaller(caller) || caller.protocol !== PROTOCOL_VERSION) {
+        const theirs = String((Object(caller) as { protocol?: unknown }).protocol)
+        const message = `The page speaks protocol ${theirs}, the worker ${PROTOCOL_VERSION}: reload the page to run both in one version.`
+        throw new HoldfastError('PROTOCOL_MISMATCH', message)
+      }
+      if (!isCommand(command)) throw new TypeError('The worker does not know this command, or its form is wrong.')
+      const engine = await engineOf(caller.deployment)
+      return { incarnation, value: await engine.run(caller, command) }
+    },
+    async ping(caller) {
+      if (isCaller(caller) && caller.protocol === PROTOCOL_VERSION) (await engineOf(caller.deployment)).ping(caller)
+    },
+    async nudge() {
+      const { deployments } = await load()
+      await Promise.all(Object.keys(deployments).map(async (name) => (await engineOf(name)).nudge()))
+    },
+    async settled() {
+      await Promise.all([...running].map((engine) => engine.settled()))
+    },
+    isWaiting: () => [...running].some((engine) => engine.isWaiting),
+  }
+}

@@ -1,0 +1,246 @@
+// What happens inside one transaction: the reads of a turn, its writes, and what a snapshot is made from.
+// Knows records and requests; connections and deadlines are the business of store-connection.ts.
+
+import { countsOf, EMPTY_OUTBOX, type Entry, isEntry, type Outbox, restore } from '../core/outbox.ts'
+import type { Tail, View, Wanted, Writes } from '../core/ports.ts'
+import { isSlots, type Slots } from '../core/state.ts'
+import { emptyTranscript, isRow, type Row } from '../core/transcript.ts'
+import { ignore } from './store-connection.ts'
+import type { StoreName, Transaction } from './store-schema.ts'
+
+/** So many keys are looked up one by one; more are read as a range, because keys made together lie together. */
+const KEYS_ONE_BY_ONE_MAX = 8
+/** A range with more records than this holds mostly others. */
+const RANGE_RECORDS_MAX = 1_000
+/** No log is longer: where a search backwards starts when nothing better is known. */
+const SEQ_MAX = 2 ** 31
+
+/** Written by us, and in the lane's index exactly while it waits to be sent. */
+const isSound = (value: unknown): value is Entry =>
+  isEntry(value) && value.live === (value.held === undefined ? value.lane : undefined)
+
+/** The counters as the entries have them. What is running or waiting stays so. */
+function recount(outbox: Outbox, entries: readonly Entry[]): Outbox {
+  const { lanes, nextSeq, ...counts } = restore(entries)
+  const kept = Object.entries(lanes).map(([name, lane]) => [name, { ...lane, ...outbox.lanes[name], size: lane.size }])
+  return { ...counts, nextSeq: Math.max(nextSeq, outbox.nextSeq), lanes: Object.fromEntries(kept) }
+}
+
+/** The platform has every row: those that miss here are fetched again with all others. */
+const reread = (slots: Slots): Slots => ({
+  ...slots,
+  transcript: { ...slots.transcript, cursor: { seq: 0, id: '' }, above: [] },
+})
+
+/** What was remembered, made to agree with a disk that has only these entries and no transcript. */
+export const survive = (slots: Slots, entries: readonly Entry[]): Slots => ({
+  ...reread(slots),
+  outbox: recount(slots.outbox, entries),
+})
+
+interface Source {
+  get(key: string): Promise<unknown>
+  getAll(range: IDBKeyRange, max: number): Promise<unknown[]>
+}
+
+async function byKeys(index: Source, keys: readonly string[]): Promise<unknown[]> {
+  if (keys.length > KEYS_ONE_BY_ONE_MAX) {
+    const sorted = [...keys].sort()
+    const range = IDBKeyRange.bound(sorted[0], sorted.at(-1))
+    const near = await index.getAll(range, RANGE_RECORDS_MAX + 1)
+    const wanted = new Set<unknown>(keys)
+    if (near.length <= RANGE_RECORDS_MAX) return near.filter((record) => wanted.has((record as { key: unknown }).key))
+  }
+  const found = await Promise.all(keys.map((key) => index.get(key)))
+  return found.filter((record) => record !== undefined)
+}
+
+const lookUp = (tx: Transaction, keys: readonly string[]): Promise<[unknown[], unknown[]]> =>
+  Promise.all([
+    byKeys(tx.objectStore('outbox').index('key'), keys),
+    byKeys(tx.objectStore('transcript').index('key'), keys),
+  ])
+
+const mapOf = <T extends { readonly key?: string }>(
+  values: unknown[],
+  is: (value: unknown) => value is T,
+): Map<string, T> => new Map(values.filter(is).map((value) => [value.key as string, value]))
+
+export async function find(tx: Transaction, keys: readonly string[]): Promise<Pick<View, 'entries' | 'rows'>> {
+  const [entries, rows] = await lookUp(tx, keys)
+  return { entries: mapOf(entries, isSound), rows: mapOf(rows, isRow) }
+}
+
+/** The first entries of each lane that has some, or nothing when they do not agree with the counters. */
+async function runsOf(tx: Transaction, { lanes }: Outbox, max: number): Promise<Map<string, Entry[]> | undefined> {
+  const runs = new Map<string, Entry[]>()
+  const isRight = await Promise.all(
+    Object.entries(lanes).map(async ([name, { size }]) => {
+      const enough = Math.min(size, max)
+      // What was not read is not in the map: an empty run would mean that the lane is known to be empty.
+      if (enough <= 0) return true
+      const run = await tx.objectStore('outbox').index('live').getAll(name, max)
+      runs.set(name, run as Entry[])
+      return run.length >= enough && run.every(isSound)
+    }),
+  )
+  return isRight.every(Boolean) ? runs : undefined
+}
+
+/**
+ * One turn in one transaction. A throw of `decide` is handed back in the answer, because it is no failure of the
+ * database: it must neither be tried again nor be translated.
+ *
+ * @param last the slots as last committed here: they stand in when those on the disk are gone, or nobody's
+ */
+export async function turn<T extends { writes: Writes }>(
+  tx: Transaction<'readwrite'>,
+  wanted: Wanted,
+  decide: (view: View) => T,
+  last: Slots | undefined,
+): Promise<{ result: T; isRevived: boolean } | { thrown: unknown }> {
+  const pending: Promise<unknown>[] = []
+  // All are issued at once and awaited at the end. If the transaction ends before, that they failed is not news.
+  const issue = (write: Promise<unknown>): void => {
+    write.catch(ignore)
+    pending.push(write)
+  }
+  let corrupt = 0
+  const putAside = (store: StoreName, key: IDBValidKey, value: unknown): void => {
+    corrupt += 1
+    issue(tx.objectStore('quarantine').add({ store, value }))
+    issue(tx.objectStore(store).delete(key))
+  }
+  const [stored, [entries, rows]] = await Promise.all([tx.objectStore('slots').get('state'), lookUp(tx, wanted.keys)])
+  const broken = rows.filter((row) => !isRow(row)) as Row[]
+  for (const row of broken) putAside('transcript', [row.conversationId, row.seq], row)
+  let slots = isSlots(stored) ? stored : undefined
+  if (slots && broken.length > 0) slots = reread(slots)
+  let runs = slots && entries.every(isSound) && (await runsOf(tx, slots.outbox, wanted.runEntries))
+  const orphans: Entry[] = []
+  if (!runs) {
+    // The long way, for what is missing or broken: every entry is looked at and the counters are made anew.
+    for (const entry of await tx.objectStore('outbox').getAll()) {
+      if (isSound(entry)) orphans.push(entry)
+      else putAside('outbox', (entry as Entry).seq, entry)
+    }
+    if (slots) slots = { ...slots, outbox: recount(slots.outbox, orphans) }
+    else {
+      if (stored !== undefined) putAside('slots', 'state', stored)
+      slots = last && survive(last, orphans)
+    }
+    if (slots) orphans.length = 0
+    runs = slots && (await runsOf(tx, slots.outbox, wanted.runEntries))
+  }
+  const view = {
+    slots,
+    runs: runs ?? new Map(),
+    orphans,
+    entries: mapOf(entries, isSound),
+    rows: mapOf(rows, isRow),
+    corrupt,
+  }
+  let result: T
+  try {
+    result = decide(view)
+  } catch (thrown) {
+    tx.abort()
+    return { thrown }
+  }
+  write(tx, result.writes, stored, issue)
+  await Promise.all([...pending, tx.done])
+  return { result, isRevived: stored === undefined && last !== undefined }
+}
+
+/** What is dropped together mostly lies together: one request for each span without a hole. */
+function spansOf(entries: readonly Entry[]): [number, number][] {
+  const spans: [number, number][] = []
+  for (const seq of entries.map((entry) => entry.seq).sort((a, b) => a - b)) {
+    const last = spans.at(-1)
+    if (last?.[1] === seq - 1) last[1] = seq
+    else spans.push([seq, seq])
+  }
+  return spans
+}
+
+function write(
+  tx: Transaction<'readwrite'>,
+  { slots, putEntries, dropEntries, putRows, wipe }: Writes,
+  stored: unknown,
+  issue: (write: Promise<unknown>) => void,
+): void {
+  const [outbox, transcript] = [tx.objectStore('outbox'), tx.objectStore('transcript')]
+  if (wipe) for (const store of [outbox, transcript, tx.objectStore('quarantine')]) issue(store.clear())
+  for (const entry of putEntries) issue(outbox.put(entry))
+  for (const [low, high] of spansOf(dropEntries)) issue(outbox.delete(IDBKeyRange.bound(low, high)))
+  for (const row of putRows) issue(transcript.put(row))
+  if (slots !== stored) issue(tx.objectStore('slots').put(slots, 'state'))
+}
+
+/** The newest rows below `before`, oldest first. */
+export const rowsOf = async (...of: Parameters<typeof recordsOf>): Promise<Row[]> =>
+  (await recordsOf(...of)).filter(isRow)
+
+async function recordsOf(tx: Transaction, conversationId: string, before: number, max: number): Promise<unknown[]> {
+  const end = Math.min(before, SEQ_MAX)
+  const range = (low: number): IDBKeyRange => IDBKeyRange.bound([conversationId, low], [conversationId, end - 1])
+  return newest((low) => tx.objectStore('transcript').getAll(range(low)), end, max, max, max)
+}
+
+/**
+ * No request reads backwards: so a span is read that would do if it were dense, and a wider one as long as that gives
+ * less than `enough`. What is read too much is bounded by the factor.
+ */
+async function newest(
+  readFrom: (low: number) => Promise<unknown[]>,
+  end: number,
+  span: number,
+  enough: number,
+  max: number,
+): Promise<unknown[]> {
+  const found = max > 0 ? await readFrom(end - span) : []
+  if (found.length < enough && span < end) return newest(readFrom, end, span * 8, enough, max)
+  return found.slice(-max)
+}
+
+/** Puts aside every row that cannot be understood. A search through all of them: it is made when one was met. */
+export async function repair(tx: Transaction<'readwrite'>): Promise<number> {
+  const broken = (await tx.objectStore('transcript').getAll()).filter((row) => !isRow(row)) as Row[]
+  const slots = await tx.objectStore('slots').get('state')
+  const writes: Promise<unknown>[] = broken.flatMap((row) => [
+    tx.objectStore('quarantine').add({ store: 'transcript', value: row }),
+    tx.objectStore('transcript').delete([row.conversationId, row.seq]),
+  ])
+  if (isSlots(slots)) writes.push(tx.objectStore('slots').put({ ...reread(slots), rev: slots.rev + 1 }, 'state'))
+  await Promise.all([...writes, tx.done])
+  return broken.length
+}
+
+/** @param last as for a turn */
+export async function tail(
+  tx: Transaction,
+  rowsMax: number,
+  entriesMax: number,
+  last: Slots | undefined,
+): Promise<Tail & { readonly isBroken?: boolean }> {
+  const stored = (await tx.objectStore('slots').get('state')) ?? last
+  const slots = isSlots(stored) ? stored : undefined
+  const outbox = slots?.outbox ?? EMPTY_OUTBOX
+  const size = Object.values(countsOf(outbox)).reduce((sum, count) => sum + count)
+  const from = (low: number): Promise<unknown[]> => tx.objectStore('outbox').getAll(IDBKeyRange.lowerBound(low))
+  const { conversationId, headSeq } = slots?.transcript ?? emptyTranscript('')
+  const [rows, entries] = await Promise.all([
+    recordsOf(tx, conversationId, headSeq + 1, rowsMax),
+    newest(
+      from,
+      outbox.nextSeq,
+      size > entriesMax ? entriesMax : outbox.nextSeq,
+      Math.min(size, entriesMax),
+      entriesMax,
+    ),
+  ])
+  return { slots, rows: rows.filter(isRow), entries: entries.filter(isSound), isBroken: !rows.every(isRow) }
+}
+
+export const oldest = async (tx: Transaction, max: number): Promise<Entry[]> =>
+  (await tx.objectStore('outbox').getAll(undefined, max)).filter(isSound)

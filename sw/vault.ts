@@ -1,0 +1,64 @@
+// Where secrets rest: sealed under a key that scripts can use but not read, or in the memory of this worker.
+// What is a secret, and when it is thrown away, is the business of the lease. SECURITY.md says what this protects.
+
+import type { Sealed, Vault } from '../core/ports.ts'
+import { random } from './browser.ts'
+
+/** Where the one key of a deployment is kept. */
+export interface KeyStore {
+  get(): Promise<CryptoKey | undefined>
+  /** Answers the key that is kept afterwards: two incarnations that make one at once end with the same. */
+  putIfAbsent(key: CryptoKey): Promise<CryptoKey>
+  clear(): Promise<void>
+}
+
+/** The tokens of a few generations: older ones are of no use to anybody. */
+const KEPT_MAX = 16
+
+type Box = { readonly iv: Uint8Array<ArrayBuffer>; readonly box: ArrayBuffer }
+
+/** Without WebCrypto, in a page that is not a secure context, every mode seals as `memory` does. */
+export function createVault(mode: Vault['mode'], keys: KeyStore): Vault {
+  const subtle = mode === 'memory' ? undefined : crypto.subtle
+  /** Secrets by reference, and opened ones by their iv, which no two boxes share. */
+  const kept = new Map<string, string>()
+  const keep = (name: string, secret: string): void => {
+    kept.set(name, secret)
+    for (const oldest of kept.keys()) if (kept.size > KEPT_MAX) kept.delete(oldest)
+  }
+  return {
+    mode,
+    async seal(secret) {
+      if (subtle === undefined) {
+        const ref = random.key()
+        keep(ref, secret)
+        return { sealed: { ref } }
+      }
+      const key =
+        (await keys.get()) ??
+        (await keys.putIfAbsent(
+          await subtle.generateKey({ name: 'AES-GCM', length: 256 }, false, ['encrypt', 'decrypt']),
+        ))
+      const iv = crypto.getRandomValues(new Uint8Array(12))
+      const box = await subtle.encrypt({ name: 'AES-GCM', iv }, key, new TextEncoder().encode(secret))
+      keep(String(iv), secret)
+      return { sealed: { iv, box } satisfies Box }
+    },
+    async open({ sealed }: Sealed) {
+      const { ref, iv, box } = Object(sealed) as Partial<Box & { ref: string }>
+      const secret = kept.get(ref ?? String(iv))
+      if (secret !== undefined || subtle === undefined || iv === undefined || box === undefined) return secret
+      const key = await keys.get()
+      if (key === undefined) return undefined
+      const plain = await subtle.decrypt({ name: 'AES-GCM', iv }, key, box).catch(() => undefined)
+      if (plain === undefined) return undefined
+      const opened = new TextDecoder().decode(plain)
+      keep(String(iv), opened)
+      return opened
+    },
+    async forget() {
+      kept.clear()
+      await keys.clear()
+    },
+  }
+}

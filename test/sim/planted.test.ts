@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest'
+import { simulate } from '../../testing/sim.ts'
+import { PLANTED } from './planted.ts'
+
+const SEEDS_MAX = 500
+
+test.each(PLANTED)('[SIM5] a machine that $is is noticed', async ({ plant, found }) => {
+  for (let seed = 1; seed <= SEEDS_MAX; seed++) {
+    const { findings } = await simulate(seed, plant)
+    if (findings.some((finding) => found.test(finding))) return
+  }
+  expect.fail(`no finding of it in ${SEEDS_MAX} seeds`)
+})

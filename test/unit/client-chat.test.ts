@@ -1,0 +1,288 @@
+// What a site can ask of a Chat, and what reaches the worker of it.
+import { describe, expect, test, vi } from 'vitest'
+import { HoldfastError, toWire } from '../../core/errors.ts'
+import { type Attributes, type Command, ENQUEUE_MAX, type Snapshot } from '../../core/wire.ts'
+import { openChat } from '../../src/client.ts'
+import { MESSAGE_CHARS_MAX } from '../../src/content.ts'
+import { newKey } from '../../src/key.ts'
+import { TYPING_MS } from '../../src/typing.ts'
+import { FakeBrowser, setUp, snapshotOf, until } from './client-fixtures.ts'
+
+async function open(first: Partial<Snapshot> = {}) {
+  const parts = setUp()
+  parts.worker.snapshot = snapshotOf(first)
+  const chat = await openChat(parts.link, { deployment: 'acme', routing: { queue: 'sales' } }, parts.browser)
+  return { ...parts, chat }
+}
+
+const UUID_7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+
+describe('keys', () => {
+  test('[PG9] a key is a UUID of version 7 that begins with the time', () => {
+    const keys = Array.from({ length: 500 }, () => newKey(0x0123456789ab))
+    expect(keys.every((key) => UUID_7.test(key) && key.startsWith('01234567-89ab-'))).toBe(true)
+    expect(new Set(keys).size).toBe(500)
+    expect(new Set(keys.map((key) => key[19])).size, 'the variant leaves two bits to chance').toBe(4)
+  })
+})
+
+describe('send', () => {
+  test('[PG9] the message goes with a key made here, and resolves when the worker has it', async () => {
+    const { chat, worker } = await open()
+    const receipt = await chat.send({ text: 'hello', metadata: { page: '/cart', items: 2, vip: true } })
+    expect(receipt.key).toMatch(UUID_7)
+    const metadata = { page: '/cart', items: 2, vip: true }
+    expect(worker.commands('enqueue')).toEqual([
+      { type: 'enqueue', messages: [{ key: receipt.key, text: 'hello', metadata }] },
+    ])
+  })
+
+  test.each([
+    ['an empty text', ''],
+    ['a blank text', ' \n\t'],
+    ['nothing', undefined],
+    ['a number', 7],
+    ['a text that is none', { text: 7 }],
+    ['metadata in layers', { text: 'a', metadata: { cart: { items: 2 } } }],
+    ['metadata that is no number', { text: 'a', metadata: { price: Number.NaN } }],
+  ])('[PG10] %s is a TypeError before anything happens', async (_, content) => {
+    const { chat, worker } = await open()
+    await expect(chat.send(content as string)).rejects.toBeInstanceOf(TypeError)
+    await chat.diagnose()
+    expect(worker.commands('enqueue')).toEqual([])
+  })
+
+  test('[PG10] a text over the limit is refused whole, and its message says both numbers', async () => {
+    const { chat, worker } = await open()
+    const long = chat.send('a'.repeat(MESSAGE_CHARS_MAX + 1))
+    await expect(long).rejects.toMatchObject({ code: 'MESSAGE_TOO_LONG', message: expect.stringMatching(/4097.*4096/) })
+    await chat.send('a'.repeat(MESSAGE_CHARS_MAX))
+    expect(worker.commands('enqueue')).toHaveLength(1)
+  })
+
+  test('[PG11] what is sent at the same moment shares a call, in order', async () => {
+    const { chat, worker } = await open()
+    await Promise.all(['a', 'b', 'c'].map((text) => chat.send(text)))
+    expect(worker.commands('enqueue').map(({ messages }) => messages.map(({ text }) => text))).toEqual([
+      ['a', 'b', 'c'],
+    ])
+  })
+
+  test('[PG11] what is sent during a call shares the next, of a bounded size', async () => {
+    const { chat, worker } = await open()
+    const texts = Array.from({ length: ENQUEUE_MAX + 2 }, (_, index) => `message ${index}`)
+    await Promise.all(texts.map((text) => chat.send(text)))
+    expect(worker.commands('enqueue').map(({ messages }) => messages.length)).toEqual([ENQUEUE_MAX, 2])
+    expect(worker.commands('enqueue').flatMap(({ messages }) => messages.map(({ text }) => text))).toEqual(texts)
+  })
+
+  test('[PG11] each message of a call has an outcome of its own', async () => {
+    const { chat, worker } = await open()
+    const full = toWire(new HoldfastError('OUTBOX_FULL', 'There is no room.'))
+    worker.answers.enqueue = () => [{ seq: 1 }, { error: full }, { seq: 2 }]
+    const results = await Promise.allSettled(['a', 'b', 'c'].map((text) => chat.send(text)))
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    expect(results[1]).toMatchObject({ reason: { name: 'HoldfastError', code: 'OUTBOX_FULL' } })
+  })
+
+  test('[PG11] a call that fails rejects its messages, and the next call is made all the same', async () => {
+    const { chat, worker } = await open()
+    worker.answers.enqueue = () => {
+      delete worker.answers.enqueue
+      throw new HoldfastError('STORE_FULL', 'The disk is full.')
+    }
+    await expect(chat.send('a')).rejects.toMatchObject({ code: 'STORE_FULL' })
+    await expect(chat.send('b')).resolves.toMatchObject({ key: expect.any(String) })
+  })
+
+  test('[PG12] a message belongs to the identity that wrote it', async () => {
+    const { chat, worker, browser } = await open()
+    let release = () => {}
+    worker.answers.enqueue = () => {
+      delete worker.answers.enqueue
+      return new Promise((resolve) => {
+        release = () => resolve([{ seq: 1 }])
+      })
+    }
+    const first = chat.send('holds the call')
+    await until(() => expect(worker.commands('enqueue')).toHaveLength(1))
+    const second = chat.send("the former guest's")
+    worker.change(browser, { epoch: 'e2' })
+    await until(() => expect(chat.state.epoch).toBe('e2'))
+    const third = chat.send("the next guest's")
+    release()
+    await Promise.all([first, second, third])
+    const enqueued = worker.calls.filter(({ command }) => command.type === 'enqueue')
+    expect(enqueued.map(({ caller }) => caller.epoch)).toEqual(['e1', 'e1', 'e2'])
+  })
+})
+
+describe('context', () => {
+  test('[PG13] a change is seen here at once, and by the snapshot later, without a step back', async () => {
+    const { chat, worker, browser } = await open({ context: { cart: '1', page: '/' } })
+    worker.answers['set-context'] = (command) => {
+      const { delta } = command as Extract<Command, { type: 'set-context' }>
+      const values = Object.entries({ ...worker.snapshot.context, ...delta }).filter(([, value]) => value !== null)
+      worker.change(browser, { context: Object.fromEntries(values) as Attributes })
+      return worker.snapshot.context
+    }
+    const set = chat.context.set({ cart: '2' })
+    const remove = chat.context.remove('page')
+    const seen: unknown[] = []
+    chat.subscribe(() => seen.push(chat.context.get()))
+    await Promise.all([set, remove])
+    expect(seen.length).toBeGreaterThan(1)
+    expect(seen.filter((values) => JSON.stringify(values) !== '{"cart":"2"}')).toEqual([])
+    expect(chat.context.get()).toEqual({ cart: '2' })
+    expect(chat.state.context).toEqual({ cart: '2' })
+  })
+
+  test('[PG13] a change that the worker refuses is no longer seen', async () => {
+    const { chat, worker } = await open({ context: { cart: '1' } })
+    worker.answers['set-context'] = () => Promise.reject(new HoldfastError('CONTEXT_TOO_LARGE', 'Too large.'))
+    await expect(chat.context.set({ cart: '2' })).rejects.toMatchObject({ code: 'CONTEXT_TOO_LARGE' })
+    expect(chat.context.get()).toEqual({ cart: '1' })
+  })
+
+  test.each([[{ total: 12 }], [{ cart: null }], ['cart'], [undefined]])('[PG13] %j is a TypeError', async (values) => {
+    const { chat } = await open()
+    await expect(chat.context.set(values as never)).rejects.toBeInstanceOf(TypeError)
+    expect(chat.context.get()).toEqual({})
+  })
+})
+
+describe('typing', () => {
+  const said = (commands: readonly Extract<Command, { type: 'typing' }>[]) => commands.map(({ on }) => on)
+
+  test('[PG14] it is said once in five seconds, and unsaid after as many without a key', async () => {
+    const { chat, worker, browser } = await open()
+    const press = chat.typing
+    for (let second = 0; second < 7; second++) {
+      press()
+      browser.advance(1_000)
+    }
+    await until(() => expect(said(worker.commands('typing'))).toEqual([true, true]))
+    // A call that is not answered yet when the clock moves would meet its deadline, and be made again.
+    await chat.diagnose()
+    browser.advance(TYPING_MS)
+    await until(() => expect(said(worker.commands('typing'))).toEqual([true, true, false]))
+    await chat.diagnose()
+    browser.advance(60_000)
+    await chat.diagnose()
+    expect(said(worker.commands('typing'))).toEqual([true, true, false])
+  })
+
+  test('[PG14] sending ends it', async () => {
+    const { chat, worker } = await open()
+    chat.typing()
+    await chat.send('hello')
+    await until(() => expect(said(worker.commands('typing'))).toEqual([true, false]))
+  })
+})
+
+describe('draft', () => {
+  const at = async (browser: FakeBrowser, first: Partial<Snapshot> = {}) => {
+    const { link, worker } = setUp()
+    worker.snapshot = snapshotOf(first)
+    return { worker, chat: await openChat(link, { deployment: 'acme', routing: undefined }, browser) }
+  }
+
+  test('[PG15] it is kept over a reload, and apart from those of other conversations and identities', async () => {
+    const browser = new FakeBrowser()
+    const { chat } = await at(browser)
+    chat.draft.text = 'I was about to'
+    expect((await at(browser)).chat.draft.text).toBe('I was about to')
+    expect((await at(browser, { conversation: { id: 'c2', state: 'active' } })).chat.draft.text).toBe('')
+    expect((await at(browser, { epoch: 'e2' })).chat.draft.text).toBe('')
+  })
+
+  test('[PG15] begun before there was a conversation, it goes along into the first', async () => {
+    const browser = new FakeBrowser()
+    const { chat } = await at(browser, { conversation: null })
+    chat.draft.text = 'hel'
+    const later = (await at(browser)).chat
+    expect(later.draft.text).toBe('hel')
+    later.draft.text = 'hello'
+    expect((await at(browser)).chat.draft.text).toBe('hello')
+    expect((await at(browser, { conversation: { id: 'c2', state: 'active' } })).chat.draft.text).toBe('')
+  })
+
+  test('[PG15] signing out removes all of them from the tab', async () => {
+    const { chat, worker, browser } = await open()
+    chat.draft.text = 'my secret'
+    worker.change(browser, { phase: 'signed-out' })
+    await until(() => expect([...browser.stored.values()].join()).not.toContain('my secret'))
+    expect(chat.draft.text).toBe('')
+  })
+
+  test('[PG15] without storage, or with rubbish in it, it lives as long as the page', async () => {
+    const browser = new FakeBrowser()
+    browser.stored.set('holdfast:draft:acme', '}')
+    const { chat } = await at(browser)
+    browser.blocked = true
+    chat.draft.text = 'kept'
+    expect(chat.draft.text).toBe('kept')
+    expect(() => {
+      chat.draft.text = 7 as never
+    }).toThrow(TypeError)
+  })
+})
+
+describe('the other commands', () => {
+  test('[PG16] each says what it means, with a key where it changes something', async () => {
+    const { chat, worker } = await open()
+    const { outbox, history, markRead, startNew, logout } = chat
+    await history()
+    await history({ before: 40, limit: 10 })
+    await markRead()
+    await outbox.list()
+    await outbox.retry('k1')
+    await outbox.cancel('k2')
+    const { key } = await outbox.edit('k3', 'better')
+    await startNew()
+    expect(await logout()).toEqual({ verified: true })
+    const said = worker.calls.map(({ command }) => command).filter(({ type }) => type !== 'pull')
+    expect(said).toEqual([
+      { type: 'history', limit: 50 },
+      { type: 'history', before: 40, limit: 10 },
+      { type: 'mark-read' },
+      { type: 'list-outbox' },
+      { type: 'retry', key: 'k1' },
+      { type: 'cancel', key: 'k2' },
+      { type: 'edit', key: 'k3', message: { key, text: 'better' } },
+      { type: 'start-new', key: expect.stringMatching(UUID_7), routing: { queue: 'sales' } },
+      { type: 'logout', unsent: 'refuse' },
+    ])
+  })
+
+  test('[PG10] wrong arguments are TypeErrors before anything happens', async () => {
+    const { chat, worker } = await open()
+    await expect(chat.history({ limit: -1 })).rejects.toBeInstanceOf(TypeError)
+    await expect(chat.history({ before: 0.5 })).rejects.toBeInstanceOf(TypeError)
+    await expect(chat.history({ limit: '5' as never })).rejects.toBeInstanceOf(TypeError)
+    await expect(chat.logout({ unsent: 'keep' as never })).rejects.toBeInstanceOf(TypeError)
+    await expect(chat.outbox.edit('k', '')).rejects.toBeInstanceOf(TypeError)
+    await chat.diagnose()
+    expect(worker.calls.map(({ command }) => command.type)).toEqual(['pull', 'diagnose'])
+  })
+
+  test('[PG17] a tab that has let go hears and asks nothing more', async () => {
+    const { chat, worker, browser } = await open()
+    const heard = vi.fn()
+    chat.on('message', heard)
+    chat.disconnect()
+    chat.disconnect()
+    await until(() => expect(worker.commands('bye')).toHaveLength(1))
+    expect(browser.hearers).toBe(0)
+    expect(browser.timers.filter((ms) => ms > 3_000)).toEqual([])
+    for (const call of [
+      () => chat.send('a'),
+      () => chat.diagnose(),
+      () => chat.context.set({ a: 'b' }),
+      () => chat.markRead(),
+    ]) {
+      await expect(call()).rejects.toMatchObject({ code: 'LINK_CLOSED' })
+    }
+    expect(chat.state.phase, 'the last state stays readable').toBe('live')
+  })
+})

@@ -1,0 +1,224 @@
+import { forceCloseDatabase } from 'fake-indexeddb'
+import { deleteDB, openDB } from 'idb'
+import { expect, test, vi } from 'vitest'
+import { SCHEMA_VERSION } from '../../core/state.ts'
+import { OPEN_TIMEOUT_MS, OPERATION_TIMEOUT_MS } from '../../sw/store-connection.ts'
+import { entryOf, put, rowOf, see, slotsOf, WANT } from '../contract/store.ts'
+import { bench } from './store-fixtures.ts'
+
+/** Requests of the store fail in the browser's own way: later, as an event. */
+function failingPuts(name: string): void {
+  vi.spyOn(IDBObjectStore.prototype, 'put').mockImplementation(function (this: IDBObjectStore) {
+    const transaction = this.transaction as unknown as { _execRequestAsync(job: object): IDBRequest<IDBValidKey> }
+    const operation = (): never => {
+      throw new DOMException('no', name)
+    }
+    return transaction._execRequestAsync({ source: this, operation })
+  })
+}
+
+const hungRequest = (): never => new IDBRequest() as never
+
+test('[ST12] a connection that was closed under us is opened again, and the turn is done', async () => {
+  const on = bench()
+  const store = await on.open()
+  await put(store, { slots: slotsOf([entryOf(1)]), putEntries: [entryOf(1)] })
+  const original = IDBDatabase.prototype.transaction
+  let closed = 0
+  vi.spyOn(IDBDatabase.prototype, 'transaction').mockImplementation(function (this: IDBDatabase, ...args) {
+    if (closed++ === 0) this.close()
+    return original.apply(this, args)
+  })
+  expect((await see(store, { keys: ['key-1'] })).entries.size).toBe(1)
+  expect(closed).toBe(2)
+  expect(store.kind).toBe('durable')
+  expect(on.problems).toEqual([])
+})
+
+test('[ST12] after the browser has closed the connection, the next operation opens a new one', async () => {
+  const on = bench()
+  const opened = vi.spyOn(indexedDB, 'open')
+  const store = await on.open()
+  await put(store, { slots: slotsOf([entryOf(1)]), putEntries: [entryOf(1)] })
+  const [{ value: request }] = opened.mock.results as unknown as [{ value: IDBOpenDBRequest }]
+  forceCloseDatabase(request.result as never)
+  expect(await store.entries(9)).toEqual([entryOf(1)])
+  expect(opened).toHaveBeenCalledTimes(2)
+})
+
+test('[ST12] a transaction that fails once is tried once more, from its first line', async () => {
+  const on = bench()
+  const store = await on.open()
+  const original = IDBObjectStore.prototype.put
+  failingPuts('UnknownError')
+  let decisions = 0
+  const turn = store.turn(WANT, () => {
+    decisions += 1
+    if (decisions === 2) vi.spyOn(IDBObjectStore.prototype, 'put').mockImplementation(original)
+    return { writes: { slots: slotsOf([]), putEntries: [entryOf(1)], dropEntries: [], putRows: [] } }
+  })
+  await turn
+  expect(decisions).toBe(2)
+  expect(store.kind).toBe('durable')
+  vi.restoreAllMocks()
+  expect(await store.entries(9)).toEqual([entryOf(1)])
+})
+
+test('[ST13] an operation that hangs is given up at its deadline, and the second one succeeds', async () => {
+  const on = bench()
+  const store = await on.open()
+  await put(store, { putEntries: [entryOf(1)] })
+  vi.spyOn(IDBObjectStore.prototype, 'getAll').mockImplementationOnce(hungRequest)
+  const listed = store.entries(9)
+  await on.clock.armed()
+  on.clock.advance(OPERATION_TIMEOUT_MS)
+  expect(await listed).toEqual([entryOf(1)])
+  expect(store.kind).toBe('durable')
+})
+
+test('[ST13] a database that hangs twice is given up: the session goes on from memory, and one problem says so', async () => {
+  const on = bench()
+  const store = await on.open()
+  const slots = { ...slotsOf([entryOf(1)], 7), rev: 4 }
+  await put(store, { slots, putEntries: [entryOf(1)], putRows: [rowOf(7)] })
+  vi.spyOn(IDBObjectStore.prototype, 'get').mockImplementation(hungRequest)
+  const turns = [see(store, { runEntries: 4 }), see(store, { runEntries: 4 })]
+  const [view] = await on.outlast(Promise.all(turns))
+  expect(store.kind).toBe('memory')
+  expect(on.problems).toEqual([{ code: 'STORE_FAILED', message: expect.stringContaining('goes on in memory') }])
+  // Entries stay on the disk for the next worker; rows are fetched again, because none is here.
+  expect(view?.slots).toMatchObject({ rev: 4, session: slots.session, outbox: { nextSeq: 2, lanes: {} } })
+  expect(view?.slots?.transcript).toMatchObject({ conversationId: 'c1', headSeq: 7, cursor: { seq: 0 } })
+  vi.restoreAllMocks()
+  await put(store, { slots: slotsOf([entryOf(2)]), putEntries: [entryOf(2)] })
+  expect((await see(store, { runEntries: 4 })).runs.get('c1')).toEqual([entryOf(2)])
+  expect(await on.raw((database) => database.getAll('outbox'))).toEqual([entryOf(1)])
+  expect(on.problems).toHaveLength(1)
+})
+
+test('[ST13] an attempt that was given up is aborted: the next does not wait for it, and it decides nothing later', async () => {
+  const on = bench()
+  const store = await on.open()
+  await put(store, { slots: slotsOf([]) })
+  const original = IDBObjectStore.prototype.get
+  vi.spyOn(IDBObjectStore.prototype, 'get').mockImplementationOnce(function (this: IDBObjectStore, key) {
+    // Never answered, while further requests keep the transaction open.
+    const holdOn = (): void => original.call(this, key).addEventListener('success', holdOn)
+    holdOn()
+    return hungRequest()
+  })
+  let decisions = 0
+  const turn = store.turn(WANT, ({ slots = slotsOf([]) }) => {
+    decisions += 1
+    const next = { ...slots, rev: slots.rev + 1 }
+    return { writes: { slots: next, putEntries: [], dropEntries: [], putRows: [] } }
+  })
+  await on.clock.armed()
+  on.clock.advance(OPERATION_TIMEOUT_MS)
+  await turn
+  expect(decisions).toBe(1)
+  expect((await see(store)).slots?.rev).toBe(2)
+})
+
+test('[ST14] a database that does not open within the deadline is replaced by memory', async () => {
+  const on = bench()
+  vi.spyOn(indexedDB, 'open').mockImplementation(() => new IDBOpenDBRequest())
+  const opening = on.open()
+  await on.clock.armed()
+  on.clock.advance(OPEN_TIMEOUT_MS)
+  const store = await opening
+  expect(store.kind).toBe('memory')
+  await put(store, { slots: slotsOf([entryOf(1)]), putEntries: [entryOf(1)] })
+  expect(await store.entries(9)).toEqual([entryOf(1)])
+  expect(on.problems).toEqual([{ code: 'STORE_FAILED', message: expect.stringContaining('nothing be stored') }])
+})
+
+test.each([
+  {
+    name: 'forbidden',
+    open: () => {
+      throw new DOMException('no', 'SecurityError')
+    },
+  },
+  {
+    name: 'absent',
+    open: undefined as never,
+  },
+])('[ST14] where storage is $name the store is in memory, and one problem says so', async ({ open }) => {
+  const on = bench()
+  vi.spyOn(indexedDB, 'open').mockImplementation(open)
+  vi.stubGlobal('indexedDB', open === undefined ? undefined : indexedDB)
+  const store = await on.open()
+  vi.unstubAllGlobals()
+  expect(store.kind).toBe('memory')
+  expect(on.problems).toHaveLength(1)
+})
+
+test('[ST15] when the database is deleted in mid-session the session goes on, with the counters of what is there', async () => {
+  const on = bench()
+  const store = await on.open()
+  const slots = { ...slotsOf([entryOf(1), entryOf(2)], 3), rev: 8 }
+  await put(store, { slots, putEntries: [entryOf(1), entryOf(2)], putRows: [rowOf(3)] })
+  await deleteDB(`holdfast:${on.deployment}`)
+  expect((await store.tail(9, 9)).slots?.rev).toBe(8)
+  const view = await see(store, { runEntries: 4 })
+  expect(view.slots).toMatchObject({ rev: 8, session: slots.session, outbox: { nextSeq: 3, bytes: 0, lanes: {} } })
+  expect(view.slots?.transcript).toMatchObject({ headSeq: 3, cursor: { seq: 0 } })
+  expect(store.kind).toBe('durable')
+  expect(on.problems).toEqual([{ code: 'STORE_FAILED', message: expect.stringContaining('deleted') }])
+  expect((await see(await on.open())).slots?.rev).toBe(8)
+})
+
+test('[ST16] a full disk is STORE_FULL, and everything stays as it was', async () => {
+  const on = bench()
+  const store = await on.open()
+  await put(store, { slots: slotsOf([entryOf(1)]), putEntries: [entryOf(1)] })
+  failingPuts('QuotaExceededError')
+  let decisions = 0
+  const full = store.turn(WANT, () => {
+    decisions += 1
+    const putEntries = [entryOf(2), entryOf(3)]
+    return { writes: { slots: slotsOf([entryOf(1), ...putEntries]), putEntries, dropEntries: [], putRows: [] } }
+  })
+  await expect(full).rejects.toMatchObject({ name: 'HoldfastError', code: 'STORE_FULL' })
+  expect(decisions).toBe(1)
+  vi.restoreAllMocks()
+  expect(store.kind).toBe('durable')
+  const view = await see(store, { runEntries: 9 })
+  expect(view.slots).toEqual(slotsOf([entryOf(1)]))
+  expect(view.runs.get('c1')).toEqual([entryOf(1)])
+  await put(store, { slots: slotsOf([entryOf(1), entryOf(2)]), putEntries: [entryOf(2)] })
+  expect((await see(store, { runEntries: 9 })).runs.get('c1')).toEqual([entryOf(1), entryOf(2)])
+})
+
+test('[ST16] a record that cannot be stored fails its turn only', async () => {
+  const on = bench()
+  const store = await on.open()
+  await put(store, { putEntries: [entryOf(1)] })
+  const bad = { ...entryOf(3), metadata: { run: () => {} } as never }
+  const failing = put(store, { putEntries: [entryOf(2), bad] })
+  await expect(failing).rejects.toMatchObject({ code: 'STORE_FAILED' })
+  expect(store.kind).toBe('durable')
+  expect(await store.entries(9)).toEqual([entryOf(1)])
+})
+
+test('[ST17] a newer version opens without waiting for us, and we do not go on beside it', async () => {
+  const on = bench()
+  const store = await on.open()
+  await put(store, { putEntries: [entryOf(1)] })
+  const newer = await openDB(`holdfast:${on.deployment}`, SCHEMA_VERSION + 1)
+  await expect(put(store, { putEntries: [entryOf(2)] })).rejects.toMatchObject({ code: 'STORE_FAILED' })
+  expect(store.kind).toBe('durable')
+  expect(await newer.getAll('outbox')).toEqual([entryOf(1)])
+  newer.close()
+})
+
+test('[ST17] a turn under way ends well when a newer version wants to open', async () => {
+  const on = bench()
+  const store = await on.open()
+  const turn = put(store, { putEntries: [entryOf(1)] })
+  const newer = await openDB(`holdfast:${on.deployment}`, SCHEMA_VERSION + 1)
+  await turn
+  expect(await newer.getAll('outbox')).toEqual([entryOf(1)])
+  newer.close()
+})

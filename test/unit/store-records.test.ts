@@ -1,0 +1,201 @@
+import { describe, expect, test, vi } from 'vitest'
+import { newSlots, SCHEMA_VERSION } from '../../core/state.ts'
+import { databaseOf, STEPS } from '../../sw/store-schema.ts'
+import { entryOf, heldOf, put, rowOf, see, slotsOf } from '../contract/store.ts'
+import { bench } from './store-fixtures.ts'
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, at) => at + 1)
+
+describe('records that cannot be understood', () => {
+  test('[ST10] a broken entry is put aside and counted once; the others keep their order and are counted again', async () => {
+    const on = bench()
+    const store = await on.open()
+    const entries = range(5).map((seq) => entryOf(seq))
+    await put(store, { slots: slotsOf(entries), putEntries: entries })
+    const broken = { seq: 2, key: 'key-2', live: 'c1', lane: 'c1', text: 42 }
+    await on.raw((database) => database.put('outbox', broken))
+
+    const view = await see(store, { runEntries: 3, keys: ['key-2', 'key-4'] })
+    expect(view).toMatchObject({ corrupt: 1, orphans: [] })
+    expect(view.runs.get('c1')).toEqual([entryOf(1), entryOf(3), entryOf(4)])
+    expect([...view.entries.keys()]).toEqual(['key-4'])
+    expect(view.slots?.outbox).toMatchObject({ nextSeq: 6, lanes: { c1: { size: 4 } } })
+    expect(await on.raw((database) => database.getAll('quarantine'))).toEqual([{ store: 'outbox', value: broken }])
+
+    const after = await see(store, { runEntries: 9 })
+    expect(after).toMatchObject({ corrupt: 0, slots: { outbox: { lanes: { c1: { size: 4 } } } } })
+    expect(after.runs.get('c1')).toEqual([1, 3, 4, 5].map((seq) => entryOf(seq)))
+  })
+
+  test('[ST10] an entry that is in no lane although it waits is found by the count', async () => {
+    const on = bench()
+    const store = await on.open()
+    await put(store, { slots: slotsOf([entryOf(1), entryOf(2)]), putEntries: [entryOf(1), entryOf(2)] })
+    const { live: _, ...lost } = entryOf(1)
+    await on.raw((database) => database.put('outbox', lost))
+    const view = await see(store, { runEntries: 4 })
+    expect(view.corrupt).toBe(1)
+    expect(view.slots?.outbox.lanes['c1']?.size).toBe(1)
+    expect(view.runs.get('c1')).toEqual([entryOf(2)])
+  })
+
+  test('[ST10] what runs or waits in a lane is kept when its entries are counted again', async () => {
+    const on = bench()
+    const store = await on.open()
+    const slots = slotsOf([entryOf(1), entryOf(2), heldOf(3)])
+    const attempt = { status: 'waiting' as const, key: 'k', count: 3, retryAt: 9, floorAt: 0 }
+    const outbox = { ...slots.outbox, nextSeq: 50, lanes: { c1: { size: 2, attempt, upTo: 2 } } }
+    await put(store, { slots: { ...slots, outbox }, putEntries: [entryOf(1), heldOf(3)] })
+    const view = await see(store, { runEntries: 4 })
+    const expected = { nextSeq: 50, bytes: 400, dead: 1, stale: 0, lanes: { c1: { size: 1, attempt, upTo: 2 } } }
+    expect(view.slots?.outbox).toEqual(expected)
+  })
+
+  test.each(['turn', 'snapshot'])('[ST10] a broken row is put aside by the %s that meets it', async (who) => {
+    const on = bench()
+    const store = await on.open()
+    const slots = slotsOf([], 2)
+    const transcript = { ...slots.transcript, cursor: { seq: 2, id: 'm2' } }
+    await put(store, { slots: { ...slots, transcript }, putRows: [rowOf(1), rowOf(2)] })
+    const broken = { conversationId: 'c1', seq: 2, key: 'k', id: null }
+    await on.raw((database) => database.put('transcript', broken))
+    if (who === 'snapshot') {
+      expect(await store.tail(9, 9)).toEqual({ slots: undefined, rows: [rowOf(1)], entries: [] })
+      expect(on.problems.map(({ code }) => code)).toEqual(['STORE_CORRUPT'])
+    }
+    const view = await see(store, { keys: ['k'] })
+    expect(view).toMatchObject({ corrupt: who === 'turn' ? 1 : 0, rows: new Map() })
+    // What was in it is with the platform: the whole log is asked for.
+    expect(view.slots?.transcript.cursor).toEqual({ seq: 0, id: '' })
+    expect((await store.tail(9, 9)).rows).toEqual([rowOf(1)])
+    expect(await on.raw((database) => database.getAll('quarantine'))).toEqual([{ store: 'transcript', value: broken }])
+  })
+
+  test.each([
+    { name: 'broken', record: { schema: SCHEMA_VERSION, rev: 1, outbox: 'gone' } },
+    { name: 'of another schema', record: { ...newSlots('e1', []), schema: SCHEMA_VERSION + 1 } },
+  ])('[ST11] slots that are $name are put aside, and every entry is an orphan', async ({ record }) => {
+    const on = bench()
+    const store = await on.open()
+    const entries = [entryOf(1), heldOf(2), entryOf(3, 'c2')]
+    await put(store, { slots: slotsOf(entries), putEntries: entries })
+    await on.raw((database) => database.put('slots', record, 'state'))
+    const next = await on.open()
+    expect((await next.tail(9, 9)).slots).toBeUndefined()
+    const view = await put(next, { slots: { ...newSlots('e1', entries), rev: 42 } }, { runEntries: 9 })
+    expect(view).toMatchObject({ slots: undefined, corrupt: 1, orphans: entries })
+    expect(await on.raw((database) => database.getAll('quarantine'))).toEqual([{ store: 'slots', value: record }])
+    expect((await see(next)).slots?.rev).toBe(42)
+  })
+
+  test('[ST2] what was put aside stays where it was when the turn fails', async () => {
+    const on = bench()
+    const store = await on.open()
+    await put(store, { putRows: [rowOf(1)] })
+    await on.raw((database) => database.put('transcript', { conversationId: 'c1', seq: 2, key: 'k' }))
+    const failing = store.turn({ runEntries: 0, keys: ['k'], isDurable: false }, () => {
+      throw new Error('stop')
+    })
+    await expect(failing).rejects.toThrow('stop')
+    expect(await on.raw((database) => database.count('quarantine'))).toBe(0)
+    expect(await on.raw((database) => database.count('transcript'))).toBe(2)
+  })
+
+  test('[ST8] a wipe empties the quarantine too', async () => {
+    const on = bench()
+    const store = await on.open()
+    await on.raw((database) => database.add('quarantine', { store: 'outbox', value: 'text' }))
+    await put(store, { wipe: true })
+    expect(await on.raw((database) => database.count('quarantine'))).toBe(0)
+  })
+})
+
+describe('cost', () => {
+  /** Every record that a request handed out. */
+  function counted(): { records: number; requests: number } {
+    const seen = { records: 0, requests: 0 }
+    for (const source of [IDBObjectStore.prototype, IDBIndex.prototype]) {
+      for (const name of ['get', 'getAll', 'openCursor'] as const) {
+        const original = source[name] as (...args: unknown[]) => IDBRequest
+        vi.spyOn(source, name).mockImplementation(function (this: unknown, ...args: unknown[]) {
+          const request = original.apply(this, args)
+          seen.requests += 1
+          request.addEventListener('success', () => {
+            seen.records += Array.isArray(request.result) ? request.result.length : request.result ? 1 : 0
+          })
+          return request as never
+        })
+      }
+    }
+    return seen
+  }
+
+  test('[ST4] with 10 000 entries queued, a turn and a snapshot read what they need and no more', async () => {
+    const on = bench()
+    const store = await on.open()
+    const entries = range(10_000).map((seq) => entryOf(seq, `c${seq % 2}`))
+    await put(store, { slots: slotsOf(entries, 50), putEntries: entries, putRows: range(50).map((seq) => rowOf(seq)) })
+    const seen = counted()
+    const cost = async (work: () => Promise<unknown>): Promise<{ records: number; requests: number }> => {
+      const before = { ...seen }
+      await work()
+      return { records: seen.records - before.records, requests: seen.requests - before.requests }
+    }
+    expect(await cost(() => see(store))).toEqual({ records: 1, requests: 1 })
+    expect(await cost(() => see(store, { runEntries: 16 }))).toEqual({ records: 33, requests: 3 })
+    expect(await cost(() => see(store, { keys: ['key-1', 'new'] }))).toEqual({ records: 2, requests: 5 })
+    const keys = range(256).map((n) => `new-${n}`)
+    expect(await cost(() => see(store, { keys }))).toEqual({ records: 1, requests: 3 })
+    expect(await cost(() => store.tail(20, 30))).toEqual({ records: 51, requests: 3 })
+  })
+
+  test('[ST4] a range that holds mostly other keys is given up for single ones', async () => {
+    const on = bench()
+    const store = await on.open()
+    const entries = range(2_000).map((seq) => entryOf(seq))
+    await put(store, { slots: slotsOf(entries), putEntries: entries })
+    const keys = ['key-0', 'key-9999', ...range(8).map((seq) => `key-${seq}`)]
+    expect((await store.find(keys)).entries.size).toBe(8)
+  })
+
+  test('[ST19] unchanged slots are not written again', async () => {
+    const store = await bench().open()
+    await put(store, { slots: slotsOf([]) })
+    const writes = vi.spyOn(IDBObjectStore.prototype, 'put')
+    await see(store)
+    expect(writes).not.toHaveBeenCalled()
+    const { slots } = await see(store)
+    await put(store, { slots: { ...slots!, rev: 2 } })
+    expect(writes).toHaveBeenCalledTimes(1)
+  })
+
+  test('[ST19] only a turn that keeps a promise asks for strict durability', async () => {
+    const store = await bench().open()
+    const transactions = vi.spyOn(IDBDatabase.prototype, 'transaction')
+    await see(store, { isDurable: true })
+    await see(store)
+    expect(transactions.mock.calls.map(([, mode, options]) => [mode, options?.durability])).toEqual([
+      ['readwrite', 'strict'],
+      ['readwrite', 'relaxed'],
+    ])
+  })
+})
+
+describe('schema', () => {
+  test('[ST18] there is one step for each version', () => {
+    expect(STEPS).toHaveLength(SCHEMA_VERSION)
+  })
+
+  test('[ST18] a database of the same version is opened with everything in it', async () => {
+    const on = bench()
+    const before = await on.open()
+    await put(before, { slots: slotsOf([entryOf(1)], 1), putEntries: [entryOf(1)], putRows: [rowOf(1)] })
+    before.close()
+    const after = await on.open()
+    expect(await after.tail(9, 9)).toEqual({ slots: slotsOf([entryOf(1)], 1), rows: [rowOf(1)], entries: [entryOf(1)] })
+    expect(await on.raw(async (database) => [database.name, database.version])).toEqual([
+      databaseOf(on.deployment),
+      SCHEMA_VERSION,
+    ])
+  })
+})

@@ -1,0 +1,17 @@
+// The test projects of Vitest. The builds are in scripts/build.mjs, because there are five of them.
+import { defineConfig } from 'vitest/config'
+
+const unit = ['core', 'contract', 'unit', 'types'].map((folder) => `test/${folder}/**/*.test.ts`)
+
+export default defineConfig({
+  test: {
+    // A test that needs a second try is a test that lies.
+    retry: 0,
+    allowOnly: false,
+    projects: [
+      { test: { name: 'unit', include: [...unit, 'test/*.test.ts'], environment: 'node' } },
+      { test: { name: 'package', include: ['test/package/**/*.test.ts'], environment: 'node', testTimeout: 60_000 } },
+      { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], environment: 'node', testTimeout: 120_000 } },
+    ],
+  },
+})
