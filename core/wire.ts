@@ -186,19 +186,20 @@ export interface Answers {
 export type AnswerTo<C extends Command> = Answers[C['type']]
 
 /** The worker's end of a link. Every answer names the incarnation that gave it. */
-export interface WorkerApi {
-  run<C extends Command>(caller: Caller, command: C): Promise<{ incarnation: string; value: AnswerTo<C> }>
+/** Posted to the worker with a port: one call, one port, one event that wakes the worker. The answer comes on the port. */
+export interface Call {
+  readonly type: 'holdfast-call'
+  readonly caller: Caller
+  readonly command: Command
 }
+
+/** The one message on the port of a call. */
+export type CallAnswer = { readonly incarnation: string; readonly value: unknown } | { readonly error: WireError }
 
 /** Posted to the worker without a port, as the answer to a beat: an event that prolongs its life. */
 export interface Ping {
   readonly type: 'holdfast-ping'
   readonly caller: Caller
-}
-
-/** Posted to the worker with a port: the port is one call. */
-export interface Hail {
-  readonly type: 'holdfast-call'
 }
 
 /** What the worker tells every tab. It names what changed; it never carries a token, a text or an attribute. */

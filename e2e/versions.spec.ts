@@ -13,10 +13,8 @@ self.addEventListener('install', () => self.skipWaiting())
 self.addEventListener('message', (event) => {
   const [port] = event.ports
   if (!port) return
-  port.onmessage = ({ data }) => {
-    const value = { name: 'HoldfastError', code: 'PROTOCOL_MISMATCH', message: 'The page speaks protocol 1, the worker 2: reload the page.' }
-    if (data.type === 'APPLY') port.postMessage({ id: data.id, type: 'HANDLER', name: 'throw', value })
-  }
+  const error = { name: 'HoldfastError', code: 'PROTOCOL_MISMATCH', message: 'The page speaks protocol 1, the worker 2: reload the page.' }
+  port.postMessage({ error })
 })`
 const stranger = { status: 200, type: 'text/javascript', body: STRANGER }
 
@@ -33,6 +31,17 @@ function countCalls(): void {
   } as typeof postMessage
 }
 
+/** Runs in the page: until the script that the site has now is the active worker. */
+async function replaceWorker(): Promise<void> {
+  const [registration] = await navigator.serviceWorker.getRegistrations()
+  const former = registration?.active
+  const gone = new Promise<void>((resolve) => {
+    former?.addEventListener('statechange', () => former.state === 'redundant' && resolve())
+  })
+  await registration?.update()
+  await gone
+}
+
 test('[LK5] a call of another protocol version is refused with a code and the way out, and nothing is changed', async ({
   world,
 }) => {
@@ -44,11 +53,9 @@ test('[LK5] a call of another protocol version is refused with a code and the wa
       async ([who, what]) => {
         const registrations = await navigator.serviceWorker.getRegistrations()
         const { port1, port2 } = new MessageChannel()
-        registrations[0]?.active?.postMessage({ type: 'holdfast-call' }, [port2])
-        const argumentList = [who, what].map((value) => ({ type: 'RAW', value }))
-        port1.postMessage({ id: '1', type: 'APPLY', path: ['run'], argumentList })
+        registrations[0]?.active?.postMessage({ type: 'holdfast-call', caller: who, command: what }, [port2])
         return new Promise<unknown>((resolve) => {
-          port1.onmessage = ({ data }) => resolve(data.value)
+          port1.onmessage = ({ data }) => resolve(data.error)
         })
       },
       [caller, command] as const,
@@ -107,15 +114,7 @@ test('[LK5] a newer worker takes over a page in use: its calls say to reload, an
   world.proxy.offline(true)
   await tab.send('kept')
   world.site.overrides.set(SCRIPT, stranger)
-  await tab.page.evaluate(async () => {
-    const [registration] = await navigator.serviceWorker.getRegistrations()
-    const former = registration?.active
-    const gone = new Promise<void>((resolve) => {
-      former?.addEventListener('statechange', () => former.state === 'redundant' && resolve())
-    })
-    await registration?.update()
-    await gone
-  })
+  await tab.page.evaluate(replaceWorker)
   await tab.page.evaluate(countCalls)
   const failure = await failureOf(tab.page, () => globalThis.chat.send('refused'))
   expect(failure).toMatchObject({ name: 'HoldfastError', code: 'PROTOCOL_MISMATCH' })
@@ -124,7 +123,7 @@ test('[LK5] a newer worker takes over a page in use: its calls say to reload, an
   expect(calls).toBeLessThanOrEqual(6)
   world.site.overrides.delete(SCRIPT)
   world.proxy.offline(false)
-  await tab.page.evaluate(async () => (await navigator.serviceWorker.getRegistrations())[0]?.update())
+  await tab.page.evaluate(replaceWorker)
   await tab.page.reload()
   await reconnect(tab)
   await tab.until((state) => state.messages[0]?.status === 'acked')

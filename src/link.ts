@@ -1,16 +1,15 @@
 // The page's end of the link: a port per call, a deadline, the life lock, one second try.
 // Leaves to others: which worker that is (registration.ts) and what is asked of it (client.ts).
 
-import { releaseProxy, type TransferHandler, transferHandlers, wrap } from 'comlink'
-import { fromWire, HoldfastError, isHoldfastError, type WireError } from '../core/errors.ts'
+import { fromWire, HoldfastError } from '../core/errors.ts'
 import {
   type AnswerTo,
+  type Call,
+  type CallAnswer,
   type Caller,
   type Command,
-  type Hail,
   lifeLockOf,
   type Ping,
-  type WorkerApi,
 } from '../core/wire.ts'
 import type { Browser } from './browser.ts'
 
@@ -44,17 +43,6 @@ export interface Workers {
   update(): void
 }
 
-/** Comlink's own handler would drop the code. The worker registers its twin. */
-const throwHandler = transferHandlers.get('throw') as TransferHandler<unknown, unknown>
-transferHandlers.set('throw', {
-  ...throwHandler,
-  deserialize(wire) {
-    throw fromWire(wire as WireError)
-  },
-})
-
-const SILENCE: unique symbol = Symbol()
-
 export class Link implements Host {
   readonly kind = 'service-worker'
   onDeath?: () => void
@@ -74,11 +62,15 @@ export class Link implements Host {
   async run<C extends Command>(caller: Caller, command: C): Promise<AnswerTo<C>> {
     const timeoutMs = LONG.includes(command.type) ? LONG_CALL_TIMEOUT_MS : CALL_TIMEOUT_MS
     for (let attempt = 1; attempt <= 2; attempt++) {
-      const answer = await this.#try(caller, command, timeoutMs, attempt === 1)
-      if (answer !== SILENCE) {
-        this.#watch(answer.incarnation)
-        return answer.value as AnswerTo<C>
+      const answer = await this.#try({ type: 'holdfast-call', caller, command }, timeoutMs, attempt === 1)
+      if (answer === undefined) continue
+      if ('error' in answer) {
+        // The call fails all the same, with the worker's advice to reload: no loop.
+        if (answer.error.code === 'PROTOCOL_MISMATCH') this.#workers.update()
+        throw fromWire(answer.error)
       }
+      this.#watch(answer.incarnation)
+      return answer.value as AnswerTo<C>
     }
     throw new HoldfastError(
       'LINK_TIMEOUT',
@@ -94,37 +86,25 @@ export class Link implements Host {
     )
   }
 
-  async #try<C extends Command>(
-    caller: Caller,
-    command: C,
-    timeoutMs: number,
-    isFirst: boolean,
-  ): Promise<Awaited<ReturnType<WorkerApi['run']>> | typeof SILENCE> {
+  /** Nothing, if the worker was silent: for too long, or because it died. */
+  async #try(call: Call, timeoutMs: number, isFirst: boolean): Promise<CallAnswer | undefined> {
     await this.#rest
     const worker = await this.#workers.active()
     const { port1, port2 } = new MessageChannel()
-    const api = wrap<WorkerApi>(port1)
-    worker.postMessage({ type: 'holdfast-call' } satisfies Hail, [port2])
     let giveUp = () => {}
-    const silence = new Promise<typeof SILENCE>((resolve) => {
-      giveUp = () => {
-        resolve(SILENCE)
-        // Nobody is there to let go of the other end.
-        port1.close()
-      }
+    const answer = new Promise<CallAnswer | undefined>((resolve) => {
+      giveUp = () => resolve(undefined)
+      port1.onmessage = ({ data }) => resolve(data)
     })
     const cancel = this.#browser.after(timeoutMs, giveUp)
     if (isFirst) this.#firstTries.add(giveUp)
     try {
-      return await Promise.race([silence, api.run(caller, command)])
-    } catch (error) {
-      // The call fails all the same, with the worker's advice to reload: no loop.
-      if (isHoldfastError(error, 'PROTOCOL_MISMATCH')) this.#workers.update()
-      throw error
+      worker.postMessage(call, [port2])
+      return await answer
     } finally {
       cancel()
       this.#firstTries.delete(giveUp)
-      api[releaseProxy]()
+      port1.close()
     }
   }
 

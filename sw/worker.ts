@@ -1,16 +1,15 @@
 // The entry of the service worker: which events wake it, what holds it, how a tab's call reaches the engine.
 // It works in a scope of its own, or imported into a site's worker; it adds no fetch handler.
 
-import { expose, finalizer, transferHandlers } from 'comlink'
-import { fromWire, toWire, type WireError } from '../core/errors.ts'
-import { lifeLockOf, type Ping, type WorkerApi } from '../core/wire.ts'
+import { toWire } from '../core/errors.ts'
+import { type Call, type CallAnswer, lifeLockOf, type Ping } from '../core/wire.ts'
 import { createHost, type Host, type WorkerConfig } from './host.ts'
 
 export type { DeploymentConfig, PlatformFactory, WorkerConfig } from './host.ts'
 
-/** A tab that is closed never lets go of its port: after this the call counts as over. */
+/** A call that is not answered by then counts as over: its tab has given up long before. */
 const CALL_HOLD_MS = 30_000
-/** What is in hand when the tab lets go may hold the worker so long. What waits then is left to a sync event or the next tab. */
+/** What is in hand after the answer may hold the worker so long. What waits then is left to a sync event or the next tab. */
 const SETTLE_HOLD_MS = 25_000
 const SYNC_TAG = 'holdfast'
 
@@ -39,7 +38,6 @@ export function startWorker(config: WorkerConfig | (() => Promise<WorkerConfig>)
   const incarnation = crypto.randomUUID()
   const host = createHost(typeof config === 'function' ? config : async () => config, incarnation)
   const alive = holdLife(incarnation)
-  installErrorHandler()
 
   self.addEventListener('install', () => void self.skipWaiting())
   self.addEventListener('message', (event) => {
@@ -48,8 +46,8 @@ export function startWorker(config: WorkerConfig | (() => Promise<WorkerConfig>)
     if (type === 'holdfast-ping') event.waitUntil(host.ping((event.data as Ping).caller).catch(() => {}))
     if (type !== 'holdfast-call' || port === undefined) return
     event.waitUntil(
-      serve(host, alive, port)
-        .then(() => rest(host))
+      within(CALL_HOLD_MS, answer(host, alive, event.data as Call, port))
+        .then(() => within(SETTLE_HOLD_MS, host.settled()))
         .then(askForSync),
     )
   })
@@ -69,7 +67,7 @@ export function startWorker(config: WorkerConfig | (() => Promise<WorkerConfig>)
   /** What still waits afterwards is a failed sync: the browser tries again by itself, later and later. */
   async function drain(): Promise<void> {
     await host.nudge()
-    await rest(host)
+    await within(SETTLE_HOLD_MS, host.settled())
     isSyncAsked = false
     if (host.isWaiting()) throw new Error('Messages still wait.')
   }
@@ -86,43 +84,20 @@ function holdLife(incarnation: string): Promise<void> {
   })
 }
 
-/** One call: alive until the tab lets go of its port. No answer before the life lock is held, or a death could be missed. */
-function serve(host: Host, alive: Promise<void>, port: MessagePort): Promise<void> {
-  return new Promise((over) => {
-    const timer = setTimeout(over, CALL_HOLD_MS)
-    const api: WorkerApi = {
-      async run(caller, command) {
-        await alive
-        return host.run(caller, command)
-      },
-    }
-    const release = () => {
-      clearTimeout(timer)
-      over()
-    }
-    expose({ ...api, [finalizer]: release }, port)
-  })
+/** One call. No answer before the life lock is held, or a death could be missed. */
+async function answer(host: Host, alive: Promise<void>, call: Call, port: MessagePort): Promise<void> {
+  const said: CallAnswer = await alive
+    .then(() => host.run(call.caller, call.command))
+    .catch((error: unknown) => ({ error: toWire(error) }))
+  port.postMessage(said)
 }
 
-/** Stays until nothing is in hand, for a bounded time. */
-async function rest(host: Host): Promise<void> {
+/** Waits for the work, but only so long. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const tooLong = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, SETTLE_HOLD_MS)
+    timer = setTimeout(resolve, ms)
   })
-  await Promise.race([host.settled(), tooLong])
+  await Promise.race([work, tooLong])
   clearTimeout(timer)
-}
-
-/** Comlink's own handler sends stacks and drops codes; ours sends what `toWire` keeps. */
-function installErrorHandler(): void {
-  const original = transferHandlers.get('throw')
-  if (original === undefined) return
-  transferHandlers.set('throw', {
-    canHandle: original.canHandle,
-    serialize: (thrown: { value: unknown }) => [toWire(thrown.value), []],
-    deserialize: (wire: WireError) => {
-      throw fromWire(wire)
-    },
-  })
 }

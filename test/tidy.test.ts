@@ -45,7 +45,7 @@ const TABLE: readonly Row[] = [
     check: rules.wrongDoors,
     offenders: [
       [file('src/client.ts', "import { openDB } from 'idb'")],
-      [file('sw/engine.ts', "import type { Remote } from 'comlink'")],
+      [file('sw/engine.ts', "import { openDB } from 'idb'")],
       [file('sw/store.ts', "import leftPad from 'left-pad'")],
       [file('server/http.ts', "import { DatabaseSync } from 'node:sqlite'")],
     ],

@@ -21,7 +21,6 @@ const TESTS = /^(test|e2e|bench)\//
 
 /** Where each package may be imported. Node's own modules are free, but those named here. */
 export const DOORS: ReadonlyMap<string, readonly RegExp[]> = new Map([
-  ['comlink', [/^sw\/(worker|serve)[^/]*\.ts$/, /^src\/link[^/]*\.ts$/, TESTS]],
   ['idb', [/^sw\/store[^/]*\.ts$/, TESTS]],
   ['hono', [/^server\/(http|problem|parts|cookie|routes\/[^/]+)\.ts$/]],
   ['@hono/node-server', [/^server\/service\.ts$/]],

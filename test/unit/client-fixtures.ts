@@ -1,17 +1,11 @@
 // A browser and a worker for tests of the page client: a clock that only tests move, locks, events, storage and a channel
-// of their own. The port between page and worker is a real one, with Comlink at both ends.
+// of their own. The port between page and worker is a real one.
 
-import { expose, transferHandlers } from 'comlink'
 import { vi } from 'vitest'
 import { toWire } from '../../core/errors.ts'
-import type { Answers, Caller, Command, Notice, Outcome, Ping, Snapshot } from '../../core/wire.ts'
+import type { Answers, Call, Caller, Command, Notice, Outcome, Ping, Snapshot } from '../../core/wire.ts'
 import type { Browser } from '../../src/browser.ts'
 import { Link, type Workers } from '../../src/link.ts'
-
-// In a browser each end registers its half; here both share one module.
-const handler = transferHandlers.get('throw')
-if (handler === undefined) throw new Error('Comlink has no handler for throws any more.')
-transferHandlers.set('throw', { ...handler, serialize: (thrown) => [toWire((thrown as { value: unknown }).value), []] })
 
 export function snapshotOf(part: Partial<Snapshot> = {}): Snapshot {
   return {
@@ -153,16 +147,14 @@ export class FakeWorker {
     port.addEventListener('close', () => {
       this.ports -= 1
     })
+    const { caller, command } = message as Call
+    this.calls.push({ command, caller })
     const { incarnation } = this
-    expose(
-      {
-        run: async (caller: Caller, command: Command) => {
-          this.calls.push({ command, caller })
-          return { incarnation, value: await this.#answer(command, caller) }
-        },
-      },
-      port,
-    )
+    void Promise.resolve()
+      .then(() => this.#answer(command, caller))
+      .then((value) => ({ incarnation, value }))
+      .catch((error: unknown) => ({ error: toWire(error) }))
+      .then((answer) => port.postMessage(answer))
   }
 
   commands<T extends Command['type']>(type: T): Extract<Command, { type: T }>[] {
