@@ -7,8 +7,8 @@ import { newSession, type Session } from './session.ts'
 import { emptyTranscript, type Transcript } from './transcript.ts'
 import type { EpochMs } from './wire.ts'
 
-/** Raised by every change that an older worker could misread; sw/store.ts migrates. */
-export const SCHEMA_VERSION = 1
+/** Raised by every change that an older worker could misread; sw/store-schema.ts migrates. */
+export const SCHEMA_VERSION = 2
 
 export interface Slots {
   readonly schema: number
@@ -56,6 +56,24 @@ function isLike(value: unknown, sample: unknown): boolean {
 }
 
 const SAMPLE = newSlots('', [])
+
+/** What the sample has and the value has not, added: whoever wrote it knew nothing of it. */
+function filled(value: unknown, sample: unknown): unknown {
+  const isRecord = (one: unknown): one is object => typeof one === 'object' && one !== null && !Array.isArray(one)
+  if (!isRecord(value) || !isRecord(sample)) return value
+  const added = Object.entries(sample).map(([name, part]) => {
+    const own = (value as Record<string, unknown>)[name]
+    return [name, own === undefined ? part : filled(own, part)]
+  })
+  return { ...value, ...Object.fromEntries(added) }
+}
+
+/** The record of an older version, as this one has it. What was never ours stays as it is, and is not read. */
+export function migrated(value: unknown): unknown {
+  const { schema } = Object(value) as Record<string, unknown>
+  const isOlder = typeof schema === 'number' && schema >= 1 && schema < SCHEMA_VERSION
+  return isOlder ? { ...(filled(value, SAMPLE) as object), schema: SCHEMA_VERSION } : value
+}
 
 /** Was this written by us, in this schema? */
 export const isSlots = (value: unknown): value is Slots =>

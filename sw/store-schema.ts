@@ -2,18 +2,21 @@
 // What is in the records is the business of core/; how they are read and written, of store-records.ts.
 
 import type { DBSchema, IDBPDatabase, IDBPTransaction } from 'idb'
+import { migrated } from '../core/state.ts'
 
 /** Values are unknown until a guard of core/ has seen them: a disk may give back anything. */
 export interface Schema extends DBSchema {
   slots: { key: string; value: unknown }
   outbox: { key: IDBValidKey; value: unknown; indexes: { key: string; live: string } }
-  transcript: { key: IDBValidKey; value: unknown; indexes: { key: string } }
+  transcript: { key: IDBValidKey; value: unknown; indexes: { key: string; at: number } }
   /** What could not be understood, and where it was. */
   quarantine: { key: number; value: { readonly store: string; readonly value: unknown } }
   vault: { key: string; value: CryptoKey }
+  /** What an entry is to bring along, by its key and its place in it. */
+  files: { key: [string, number]; value: unknown }
 }
 
-export const STORES = ['slots', 'outbox', 'transcript', 'quarantine', 'vault'] as const
+export const STORES = ['slots', 'outbox', 'transcript', 'quarantine', 'vault', 'files'] as const
 export type StoreName = (typeof STORES)[number]
 export type Database = IDBPDatabase<Schema>
 export type Transaction<Mode extends IDBTransactionMode = IDBTransactionMode> = IDBPTransaction<
@@ -21,7 +24,7 @@ export type Transaction<Mode extends IDBTransactionMode = IDBTransactionMode> = 
   typeof STORES,
   Mode
 >
-type Step = (database: Database, transaction: Transaction<'versionchange'>) => void
+type Step = (database: Database, transaction: Transaction<'versionchange'>) => unknown
 
 export const databaseOf = (deployment: string): string => `holdfast:${deployment}`
 
@@ -37,8 +40,24 @@ export const STEPS: readonly Step[] = [
     database.createObjectStore('quarantine', { autoIncrement: true })
     database.createObjectStore('vault')
   },
+  async (database, transaction) => {
+    database.createObjectStore('files')
+    // Over all conversations: what is oldest goes first when room is needed.
+    transaction.objectStore('transcript').createIndex('at', 'at')
+    const slots = transaction.objectStore('slots')
+    const former = await slots.get('state')
+    if (former !== undefined) await slots.put(migrated(former), 'state')
+  },
 ]
 
-export function upgrade(database: Database, from: number, transaction: Transaction<'versionchange'>): void {
-  for (const step of STEPS.slice(from)) step(database, transaction)
+/** A step that fails takes all of them back: the database stays as the older version left it. */
+export async function upgrade(database: Database, from: number, transaction: Transaction<'versionchange'>) {
+  try {
+    for (const step of STEPS.slice(from)) {
+      const done = step(database, transaction)
+      if (done !== undefined) await done
+    }
+  } catch {
+    transaction.abort()
+  }
 }

@@ -1,3 +1,4 @@
+import { openDB } from 'idb'
 import { describe, expect, test, vi } from 'vitest'
 import { newSlots, SCHEMA_VERSION } from '../../core/state.ts'
 import { databaseOf, STEPS } from '../../sw/store-schema.ts'
@@ -197,5 +198,78 @@ describe('schema', () => {
       databaseOf(on.deployment),
       SCHEMA_VERSION,
     ])
+  })
+
+  /** As 0.1.0 wrote it. */
+  const RECORD_1 = {
+    ...{ schema: 1, rev: 7, typingUntil: 0, recent: ['r'] },
+    session: {
+      ...{ epoch: 'e1', id: 's1', isAuthenticated: false, expiresAt: 9e15, laneNumber: 1, routing: {}, asked: null },
+      conversation: { id: 'c1', participantId: 'p1', state: 'active' },
+      ...{ isNewWanted: false, opening: { status: 'idle' }, making: { status: 'idle' }, refusal: null, activeAt: 5 },
+      stream: { attempt: { status: 'idle' }, isOpen: false, isMerged: false },
+      ...{ isValidated: true, isActiveElsewhere: false, tabs: 1, isOnline: true, isSignedOut: false, farewell: null },
+    },
+    lease: { status: 'none', generation: 3 },
+    context: newSlots('e1', []).context,
+    outbox: {
+      nextSeq: 2,
+      bytes: 200,
+      dead: 0,
+      stale: 0,
+      lanes: { c1: { size: 1, attempt: { status: 'idle' }, upTo: 0 } },
+    },
+    transcript: {
+      ...{ conversationId: 'c1', cursor: { seq: 1, id: 'id-1' }, above: [], headSeq: 1, gapSince: 0, unread: 0 },
+      ...{ fetch: { status: 'idle' }, askedSeq: 0, stuckSeq: 0, countedSeq: 1 },
+    },
+  }
+
+  /** A database as the released version left it. */
+  async function releasedDatabase(name: string, version: number) {
+    const database = await openDB(name, version, {
+      upgrade: (made, _, __, transaction) => {
+        for (const step of STEPS.slice(0, version)) step(made as never, transaction as never)
+      },
+    })
+    await database.put('slots', RECORD_1, 'state')
+    await database.put('outbox', entryOf(1))
+    await database.put('transcript', rowOf(1))
+    return database
+  }
+
+  test.each([{ version: 1 }])(
+    '[ST40] a database of version $version is brought up to date with all in it',
+    async ({ version }) => {
+      const on = bench()
+      const older = await releasedDatabase(databaseOf(on.deployment), version)
+      older.close()
+      const store = await on.open()
+      const { slots, rows, entries } = await store.tail(9, 9)
+      expect(slots).toMatchObject({ ...RECORD_1, schema: SCHEMA_VERSION })
+      expect([rows, entries]).toEqual([[rowOf(1)], [entryOf(1)]])
+      expect((await see(store, { runEntries: 4 })).runs.get('c1')).toEqual([entryOf(1)])
+      expect(store.kind).toBe('durable')
+      expect(on.problems).toEqual([])
+    },
+  )
+
+  test('[ST40] an older worker that has the database open lets go of it, and loses nothing', async () => {
+    const on = bench()
+    const older = await releasedDatabase(databaseOf(on.deployment), 1)
+    older.addEventListener('versionchange', () => older.close())
+    const store = await on.open()
+    expect([store.kind, await store.entries(9)]).toEqual(['durable', [entryOf(1)]])
+  })
+
+  test('[ST41] one that does not let go holds nobody up: the session is in memory, and what is stored stays', async () => {
+    const on = bench()
+    const older = await releasedDatabase(databaseOf(on.deployment), 1)
+    const store = await on.outlast(on.open())
+    expect([store.kind, on.problems.map(({ code }) => code)]).toEqual(['memory', ['STORE_FAILED']])
+    await put(store, { slots: slotsOf([entryOf(2)]), putEntries: [entryOf(2)] })
+    expect(await older.getAll('outbox')).toEqual([entryOf(1)])
+    older.close()
+    expect(await (await on.open()).entries(9)).toEqual([entryOf(1)])
   })
 })
