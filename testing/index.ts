@@ -12,3 +12,13 @@ export {
   startService,
 } from './service.ts'
 export { type Site, type SiteOptions, startSite } from './site.ts'
+export {
+  GENESYS_DEFAULTS,
+  GENESYS_LIMITS,
+  type Genesys,
+  type GenesysFault,
+  GenesysService,
+  type GenesysSession,
+  type GenesysSettings,
+  startGenesys,
+} from './genesys.ts'

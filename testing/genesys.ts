@@ -1,0 +1,136 @@
+// The emulated Genesys Cloud Web Messaging service, reachable: one port for the socket, the API and the CDN.
+// What it does is genesys-service.ts; here are only HTTP, upgrades and CORS.
+
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type WebSocket as Socket, WebSocketServer } from 'ws'
+import type { GenesysSettings } from './genesys-rules.ts'
+import { GenesysService } from './genesys-service.ts'
+
+export { GENESYS_DEFAULTS, GENESYS_LIMITS, type GenesysFault, type GenesysSettings } from './genesys-rules.ts'
+export { GenesysService } from './genesys-service.ts'
+export type { GenesysSession } from './genesys-session.ts'
+
+export interface Genesys {
+  readonly service: GenesysService
+  /** What a client needs to know of it, in the words of the `genesys()` platform. */
+  readonly endpoints: { readonly messaging: string; readonly api: string; readonly cdn: string }
+  readonly deploymentId: string
+  /** Cuts every connection, as a network does that fails: no close frame. */
+  cut(): void
+  /** While it is down nobody is answered. */
+  isDown: boolean
+  close(): Promise<void>
+}
+
+const BODY_BYTES_MAX = 1_048_576
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const chunk of request) {
+    text += String(chunk)
+    if (text.length > BODY_BYTES_MAX) return ''
+  }
+  return text
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+async function answer(service: GenesysService, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://emulator')
+  const { origin, authorization, host } = request.headers
+  response.setHeader('access-control-allow-origin', origin ?? '*')
+  response.setHeader('access-control-allow-credentials', 'true')
+  response.setHeader('access-control-allow-headers', 'authorization, content-type, x-amz-tagging')
+  response.setHeader('access-control-allow-methods', 'GET, POST, PUT, DELETE')
+  const text = await bodyOf(request)
+  if (request.method === 'OPTIONS') return void response.writeHead(204).end()
+  const [, upload] = /^\/upload\/(.+)$/.exec(pathname) ?? []
+  if (upload !== undefined) {
+    response.writeHead(200).end()
+    return service.uploads.get(upload)?.uploaded(upload, `http://${host}${pathname}`)
+  }
+  const bearer = authorization?.replace(/^bearer /i, '')
+  const method = request.method ?? 'GET'
+  const { status, body } = service.request({ method, path: pathname, query, bearer, origin, body: parse(text) })
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(body === undefined ? undefined : JSON.stringify(body))
+}
+
+/** What to do with the socket once it is open; nothing where the upgrade is refused. */
+function connectionFor(service: GenesysService, request: IncomingMessage): ((socket: Socket) => void) | undefined {
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://emulator')
+  let socket: Socket | undefined
+  const wire = {
+    send: (frame: object) => socket?.send(JSON.stringify(frame)),
+    // 1006 is what nobody sends: the line is cut.
+    close: (code: number, reason: string) => (code === 1_006 ? socket?.terminate() : socket?.close(code, reason)),
+  }
+  const isThere = pathname === '/v1'
+  const connection = isThere
+    ? service.connect(searchParams.get('deploymentId'), request.headers.origin, wire)
+    : undefined
+  if (connection === undefined) return undefined
+  return (opened) => {
+    socket = opened
+    opened.on('message', (data) => connection.receive(parse(String(data))))
+    opened.on('close', () => connection.gone())
+    opened.on('error', () => {})
+  }
+}
+
+/**
+ * Starts the emulator on a port of this machine.
+ *
+ * It keeps to the real service's limits (`GENESYS_LIMITS`), which `settings.limits` may change; `service.fault(…)` makes
+ * something go wrong, `service.throttled` and `service.evictions` say what a client has brought upon itself.
+ */
+export async function startGenesys(settings: Partial<GenesysSettings> = {}, port = 0): Promise<Genesys> {
+  const service = new GenesysService(
+    {
+      now: Date.now,
+      draw: Math.random,
+      uuid: () => crypto.randomUUID(),
+      after(ms, run) {
+        const timer = setTimeout(run, ms)
+        return () => clearTimeout(timer)
+      },
+    },
+    settings,
+  )
+  const state = { isDown: false }
+  const server = createServer((request, response) => {
+    if (state.isDown) request.socket.destroy()
+    else void answer(service, request, response)
+  })
+  const sockets = new WebSocketServer({ noServer: true })
+  server.on('upgrade', (request, socket, head) => {
+    const opened = state.isDown ? undefined : connectionFor(service, request)
+    if (opened === undefined) return void socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')
+    sockets.handleUpgrade(request, socket, head, opened)
+  })
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+  const url = urlOf(server)
+  return Object.assign(state, {
+    service,
+    deploymentId: service.settings.deploymentId,
+    endpoints: { messaging: url.replace('http', 'ws'), api: url, cdn: url },
+    cut() {
+      for (const socket of sockets.clients) socket.terminate()
+    },
+    async close() {
+      for (const socket of sockets.clients) socket.terminate()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  })
+}
+
+const urlOf = (server: ReturnType<typeof createServer>): string =>
+  `http://127.0.0.1:${(server.address() as AddressInfo).port}`
