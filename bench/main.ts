@@ -4,6 +4,7 @@
 import { accept } from './accept.ts'
 import { cold } from './cold.ts'
 import { drain } from './drain.ts'
+import { guard } from './guard.ts'
 import type { Figure } from './lab.ts'
 import { nodes } from './nodes.ts'
 import { service } from './service.ts'
@@ -16,6 +17,7 @@ const BENCHES: { readonly [name: string]: () => Promise<readonly Figure[]> } = {
   tabs,
   service,
   nodes,
+  guard,
 }
 
 const args = process.argv.slice(2)

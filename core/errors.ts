@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'OUTBOX_UNSENT'
   | 'MESSAGE_TOO_LONG'
   | 'CONTEXT_TOO_LARGE'
+  | 'GUARD_REFUSED'
   | 'CONVERSATION_OVER'
   | 'LINK_TIMEOUT'
   | 'LINK_CLOSED'

@@ -2,6 +2,7 @@
 // A cold start of the worker needs no network.
 
 import { HoldfastError } from '../core/errors.ts'
+import type { GuardConfig } from '../core/guard.ts'
 import type { Timings, Vault } from '../core/ports.ts'
 import type { DeploymentConfig, PlatformFactory, WorkerConfig } from './host.ts'
 
@@ -12,6 +13,7 @@ export interface JsonConfig {
       readonly platform: { readonly type: string; readonly url: string; readonly deployment?: string }
       readonly vault?: Vault['mode']
       readonly timings?: Partial<Timings>
+      readonly guard?: GuardConfig | false
     }
   }
 }
@@ -43,11 +45,14 @@ export function parseConfig(json: unknown, makers: { readonly [type: string]: Pl
     if (entry.vault !== undefined && !VAULTS.includes(entry.vault)) {
       throw invalid(`deployment "${name}" has a "vault" that is none of: ${VAULTS.join(', ')}.`)
     }
-    const { vault, timings } = entry
+    const { vault, timings, guard } = entry
+    if (guard !== undefined && guard !== false && !isObject(guard))
+      throw invalid(`deployment "${name}" has a "guard" that is neither an object nor false.`)
     deployments[name] = {
       platform: maker(platform),
       ...(vault === undefined ? {} : { vault }),
       ...(isObject(timings) ? { timings } : {}),
+      ...(guard === undefined ? {} : { guard }),
     }
   }
   return { deployments }

@@ -21,6 +21,7 @@ import type { Slots } from '../core/state.ts'
 import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts'
 import { Performer } from './engine-perform.ts'
 import { type Reads, reads } from './engine-reads.ts'
+import { type Screen, withRefused } from './engine-screen.ts'
 import { CHANGED_INTERVAL_MS, teller } from './engine-tell.ts'
 import { type Waker, waker } from './engine-wake.ts'
 import { Tabs } from './engine-tabs.ts'
@@ -33,6 +34,8 @@ export interface Ports {
   readonly platform: Platform
   readonly vault: Vault
   readonly pump: Pump
+  /** Looks at what a tab wants stored; without it everything passes. */
+  readonly screen?: Screen | undefined
   stream(report: (report: StreamReport) => void): Stream
 }
 
@@ -173,11 +176,13 @@ export class Engine {
   }
 
   async #change(caller: Caller, command: Change): Promise<Answers[Command['type']]> {
-    const reply = await this.#submit({ type: 'command', command, epoch: caller.epoch })
+    const looked = this.#ports.screen?.(command)
+    const screened = looked instanceof Promise ? await looked : looked
+    const reply = await this.#submit({ type: 'command', command: screened?.command ?? command, epoch: caller.epoch })
     this.#pass()
     if (reply === undefined) throw new HoldfastError('STORE_FAILED', 'The change was not stored.')
     if ('refusal' in reply) throw new HoldfastError(reply.refusal.code, reply.refusal.message)
-    return reply.value as Answers[Command['type']]
+    return withRefused(reply.value, screened?.refused) as Answers[Command['type']]
   }
 
   /** Whoever holds the pump must hear of work that was committed here. */

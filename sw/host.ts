@@ -3,9 +3,11 @@
 
 import { HoldfastError } from '../core/errors.ts'
 import { type Platform, type Pump, TIMINGS, type Timings, type Vault } from '../core/ports.ts'
+import type { GuardConfig } from '../core/guard.ts'
 import { type AnswerTo, type Caller, type Command, isCaller, isCommand, PROTOCOL_VERSION } from '../core/wire.ts'
 import { clock, type OpenChannel, openChannel, pumpOf, random } from './browser.ts'
 import { Engine } from './engine.ts'
+import { screenOf } from './guard.ts'
 import type { OpenStore } from './memory-store.ts'
 import { openStore, type StoreDeps } from './store.ts'
 import { createStream } from './stream.ts'
@@ -20,6 +22,8 @@ export interface DeploymentConfig {
   readonly vault?: Vault['mode']
   /** Intervals in milliseconds, for tests and unusual networks. Defaults: `TIMINGS`. */
   readonly timings?: Partial<Timings>
+  /** What becomes of personal data in attributes, routing data and messages; `false` looks at nothing. Default: refused. */
+  readonly guard?: GuardConfig | false
 }
 
 export interface WorkerConfig {
@@ -57,13 +61,17 @@ async function engineOn(
   incarnation: string,
 ): Promise<Engine> {
   const { channel, pump } = ground
+  const screen = screenOf(config.guard)
   const store = await ground.opening
   const platform = config.platform({ deployment, now: clock.now })
   const timings: Timings = { ...TIMINGS, ...config.timings }
   const vault = createVault(config.vault ?? 'broker', store.keys)
   const stream: ConstructorParameters<typeof Engine>[0]['stream'] = (report) =>
     createStream({ platform, clock, random, timings }, report)
-  const engine = new Engine({ clock, random, store, channel, platform, vault, pump, stream }, { incarnation, timings })
+  const engine = new Engine(
+    { clock, random, store, channel, platform, vault, pump, screen, stream },
+    { incarnation, timings },
+  )
   channel.listen((notice) => engine.hear(notice))
   return engine
 }

@@ -80,6 +80,7 @@ export const CODES: { readonly [code in ErrorCode]: true } = {
   CONVERSATION_OVER: true,
   LINK_TIMEOUT: true,
   LINK_CLOSED: true,
+  GUARD_REFUSED: true,
   EPOCH_CHANGED: true,
   PROTOCOL_MISMATCH: true,
   DEPLOYMENT_UNKNOWN: true,

@@ -152,6 +152,7 @@ export interface Options {
   readonly platform?: Partial<Platform>
   /** The stream opens by itself, with this head. */
   readonly headSeq?: number | undefined
+  readonly screen?: Ports['screen']
 }
 
 export const granted: Pump = {
@@ -198,6 +199,7 @@ export function rig(options: Options = {}) {
     platform: { ...kindPlatform(log), ...options.platform },
     vault,
     pump: options.pump ?? granted,
+    screen: options.screen,
     stream(tell) {
       report = tell
       const { headSeq = 0 } = options

@@ -1,0 +1,269 @@
+// The guard: finds personal data in a value before it is stored or sent. Pure, and one pass over the text: what it costs is
+// bounded by the length. What is done about a find is the site's word for each name: refuse, hash or allow.
+// Leaves to others: the hash itself (it needs the browser's WebCrypto) and where values come from (sw/engine-guard.ts).
+
+/** What a name may carry: `refuse` it, replace it by a keyed `hash`, or `allow` it. */
+export type GuardRule = 'refuse' | 'hash' | 'allow'
+
+/** How a deployment is guarded. All of it is JSON, but that a pattern may be a RegExp where the worker is code. */
+export interface GuardConfig {
+  /** For names without a rule of their own. Default `refuse`. */
+  readonly default?: GuardRule
+  /** By name of the attribute. */
+  readonly keys?: { readonly [name: string]: GuardRule }
+  /** For the text of messages. Default `allow`: what visitors write is theirs. */
+  readonly text?: GuardRule
+  /** Patterns of the site's own, by the kind that errors name. Write them so that they cannot run wild. */
+  readonly patterns?: { readonly [kind: string]: string | RegExp }
+  /** The site's key of the hashes, at least 16 characters: the same value has the same hash for as long as it is kept. */
+  readonly hashKey?: string
+}
+
+/** One find: what it is, and where. */
+export interface Find {
+  readonly kind: string
+  readonly start: number
+  readonly end: number
+}
+
+export interface Guard {
+  readonly hashKey: string
+  readonly textRule: GuardRule
+  ruleOf(name: string): GuardRule
+  /** Everything personal in the text, in order, without overlaps. */
+  find(text: string): readonly Find[]
+}
+
+const HASH_KEY_CHARS_MIN = 16
+const RULES: readonly unknown[] = ['refuse', 'hash', 'allow']
+
+/** @throws {TypeError} what is wrong with the configuration; the sentence holds no key */
+export function createGuard(config: GuardConfig = {}): Guard {
+  const { keys = {}, text = 'allow', patterns = {}, hashKey = '' } = config
+  const fallback = config.default ?? 'refuse'
+  const rules = [fallback, text, ...Object.values(keys)]
+  if (!rules.every((rule) => RULES.includes(rule)))
+    throw new TypeError('A rule of the guard must be "refuse", "hash" or "allow".')
+  if (rules.includes('hash') && hashKey.length < HASH_KEY_CHARS_MIN)
+    throw new TypeError(`The guard cannot hash without a "hashKey" of at least ${HASH_KEY_CHARS_MIN} characters.`)
+  const own = Object.entries(patterns).map(([kind, pattern]) => [kind, patternOf(kind, pattern)] as const)
+  return {
+    hashKey,
+    textRule: text,
+    ruleOf: (name) => (Object.hasOwn(keys, name) ? (keys[name] as GuardRule) : fallback),
+    find: (value) => (own.length === 0 ? findKnown(value) : apart([...findKnown(value), ...findOwn(value, own)])),
+  }
+}
+
+function patternOf(kind: string, pattern: string | RegExp): RegExp {
+  try {
+    const { source, flags } = pattern instanceof RegExp ? pattern : new RegExp(pattern)
+    return new RegExp(source, flags.includes('g') ? flags : `${flags}g`)
+  } catch {
+    throw new TypeError(`The pattern "${kind}" of the guard is no regular expression.`)
+  }
+}
+
+const findOwn = (text: string, own: readonly (readonly [string, RegExp])[]): Find[] =>
+  own.flatMap(([kind, pattern]) =>
+    [...text.matchAll(pattern)]
+      .filter(([match]) => match !== '')
+      .map(({ index, 0: match }) => ({ kind, start: index, end: index + match.length })),
+  )
+
+/** The earlier one wins, and of two that begin together the longer. */
+function apart(finds: Find[]): Find[] {
+  let end = 0
+  return finds
+    .sort((a, b) => a.start - b.start || b.end - a.end)
+    .filter((find) => {
+      if (find.start < end) return false
+      end = find.end
+      return true
+    })
+}
+
+/** Where an IBAN or a number of nine digits and more may begin: in most texts nowhere, and this is all that they cost. */
+const LIKELY = /(?<!\w)[A-Za-z]{2}\d\d|\d(?:[ .\-\u00a0\u2009-\u2014\u202f]?\d){8}/g
+
+/** Cards, social security numbers, IBANs, JWTs and bearer strings. */
+export function findKnown(text: string): Find[] {
+  const finds: Find[] = []
+  LIKELY.lastIndex = 0
+  for (let likely = LIKELY.exec(text); likely !== null; likely = LIKELY.exec(text)) {
+    const { index } = likely
+    const found = isDigit(text.charCodeAt(index)) ? numberAt(text, index) : ibanAt(text, index)
+    if (found.kind !== '') finds.push(found)
+    LIKELY.lastIndex = found.end
+  }
+  // Most texts hold neither word, and looking for it is all that they cost.
+  if (text.includes('eyJ')) finds.push(...matches(text, 'jwt', JWT))
+  if (text.includes('earer') || text.includes('EARER')) finds.push(...matches(text, 'bearer', BEARER))
+  return finds.length > 1 ? apart(finds) : finds
+}
+
+const JWT = /(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*(?:\.[\w-]*)*/g
+/** A word of the language has neither a digit nor a capital inside. */
+const BEARER = /\b(?:[Bb]earer|BEARER)[ \t:="']+(?=[\w.~+/-]{0,64}(?:\d|[a-z][A-Z]))[\w.~+/-]{12,}=*/g
+
+const matches = (text: string, kind: string, pattern: RegExp): Find[] =>
+  [...text.matchAll(pattern)].map(({ index, 0: match }) => ({ kind, start: index, end: index + match.length }))
+
+const isDigit = (code: number): boolean => code >= 48 && code <= 57
+const isLetter = (code: number): boolean => (code | 32) >= 97 && (code | 32) <= 122
+const isWord = (code: number): boolean => isDigit(code) || isLetter(code) || code === 95
+/** Blank, hard and thin blank, hyphen, dashes, dot. */
+const isSeparator = (code: number): boolean =>
+  code === 32 || code === 45 || code === 46 || code === 0xa0 || (code >= 0x2009 && code <= 0x2014) || code === 0x202f
+
+/** Digits that stand together, and what separates them from the group before: 0 at the beginning. */
+interface Group {
+  readonly start: number
+  readonly end: number
+  readonly separator: number
+}
+
+const sizeOf = ({ start, end }: Group): number => end - start
+
+/**
+ * Reads the number that begins here: groups of digits with single separators between them. The end is where the search
+ * goes on; a kind of '' is nothing of ours. A date may stand before a card, so each group may begin one.
+ */
+function numberAt(text: string, start: number): Find {
+  let [end, digits] = [start, 0]
+  for (let code = text.charCodeAt(end); ; code = text.charCodeAt(end)) {
+    if (isDigit(code)) digits++
+    else if (!isSeparator(code) || !isDigit(text.charCodeAt(end + 1))) break
+    end++
+  }
+  const before = text.charCodeAt(start - 1)
+  // Less than nine digits are nothing. Behind a letter or a plus it is the end of a code, or a telephone.
+  if (digits < 9 || isWord(before) || before === 43 || isWord(text.charCodeAt(end))) return { kind: '', start, end }
+  const groups = groupsOf(text, start, end)
+  for (let index = 0; index < groups.length; index++) {
+    const found = ssnAt(text, groups, index) ?? cardAt(text, groups, index)
+    if (found !== undefined) return found
+  }
+  return { kind: '', start, end }
+}
+
+function groupsOf(text: string, from: number, to: number): Group[] {
+  const groups: Group[] = []
+  for (let at = from, start = from; at <= to; at++) {
+    if (at < to && isDigit(text.charCodeAt(at))) continue
+    groups.push({ start, end: at, separator: start === from ? 0 : text.charCodeAt(start - 1) })
+    start = at + 1
+  }
+  return groups
+}
+
+/** Does the number stand by itself? What goes on in the same manner is something longer. */
+function isApart(groups: readonly Group[], from: number, to: number, separator: number, sizeMin: number): boolean {
+  const [before, first, after] = [groups[from - 1], groups[from], groups[to]]
+  const isBehind = before !== undefined && first?.separator === separator && sizeOf(before) >= sizeMin
+  return !isBehind && !(after?.separator === separator && sizeOf(after) >= sizeMin)
+}
+
+/** Written as nine digits in a row it needs a word before it: most numbers of nine digits are something else. */
+function ssnAt(text: string, groups: readonly Group[], from: number): Find | undefined {
+  const [first, second, third] = groups.slice(from, from + 3)
+  if (first === undefined) return undefined
+  const { start } = first
+  if (sizeOf(first) === 9) {
+    const isNamed = /\b(?:ssn|social security)\b\D{0,16}$/i.test(text.slice(Math.max(0, start - 40), start))
+    return isNamed && isIssued(text.slice(start, first.end)) ? { kind: 'ssn', start, end: first.end } : undefined
+  }
+  if (third === undefined || sizeOf(first) !== 3 || second === undefined || sizeOf(second) !== 2 || sizeOf(third) !== 4)
+    return undefined
+  const { separator, end } = third
+  if (second.separator !== separator || !isApart(groups, from, from + 3, separator, 3)) return undefined
+  return isIssued(text.slice(start, end).replace(/\D/g, '')) ? { kind: 'ssn', start, end } : undefined
+}
+
+const isIssued = (ssn: string): boolean => !/^(?:000|666|9)|^...00|0000$/.test(ssn)
+
+/** First digits and lengths that are issued: what else passes the sum is an order number or a tracking code. */
+const CARDS =
+  /^(?:4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|(?:6011|65\d\d|64[4-9]\d|62\d\d)\d{12,15}|35(?:2[89]|[3-8]\d)\d{12,15}|(?:5018|50(?:2[08]|38)|5893|6304|6759|676[1-3])\d{8,15})$/
+
+/** In one group, as cards are printed, or, if there is nothing else in the number, in any groups of three and more. */
+const PRINTED = /^(?:4 4 4 [1-4]|4 4 4 4 [1-3]|4 6 [45])$/
+const CARD_DIGITS_MAX = 19
+
+function cardAt(text: string, groups: readonly Group[], from: number): Find | undefined {
+  const first = groups[from] as Group
+  const { start } = first
+  if (sizeOf(first) < 12 && (from === 0 ? sizeOf(first) < 3 : sizeOf(first) !== 4)) return undefined
+  const separator = groups[from + 1]?.separator ?? 0
+  let [digits, shape, isEven, isCoarse] = [0, '', true, from === 0]
+  for (let to = from + 1; to <= groups.length && digits < CARD_DIGITS_MAX; to++) {
+    const last = groups[to - 1] as Group
+    const size = sizeOf(last)
+    const isSingle = to === from + 1
+    digits += size
+    shape += isSingle ? size : ` ${size}`
+    isEven &&= isSingle || last.separator === separator
+    const isLikely =
+      isSingle ||
+      (isCoarse && to === groups.length) ||
+      (digits >= 13 && isEven && PRINTED.test(shape) && isApart(groups, from, to, separator, 4))
+    if (digits >= 12 && isLikely && isCard(text.slice(start, last.end))) return { kind: 'card', start, end: last.end }
+    isCoarse &&= size >= 3
+  }
+  return undefined
+}
+
+/** Order numbers are often the time, and then a count: 22 to 27 begin a card, too. */
+const TIMED = /^2[2-7](?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\d{5}$/
+
+function isCard(written: string): boolean {
+  if (TIMED.test(written)) return false
+  const digits = written.replace(/\D/g, '')
+  if (!CARDS.test(digits) || weigh(digits, 2) % 10 !== 0) return false
+  // Cards of thirteen digits are hardly there any more; articles (EAN) and telephones (43, 49) of thirteen are many.
+  return digits.length !== 13 || (!/^4[39]/.test(digits) && weigh(digits, 3) % 10 !== 0)
+}
+
+/** The weighted sum from the right: by two with the digits added is Luhn's, by three that of article numbers. */
+function weigh(digits: string, weight: 2 | 3): number {
+  let sum = 0
+  for (let index = 0; index < digits.length; index++) {
+    const digit = digits.charCodeAt(digits.length - 1 - index) - 48
+    const weighed = index % 2 === 0 ? digit : digit * weight
+    sum += weight === 2 && weighed > 9 ? weighed - 9 : weighed
+  }
+  return sum
+}
+
+/** Country and length of every IBAN. @see https://www.swift.com/standards/data-standards/iban-international-bank-account-number */
+const IBANS =
+  'AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22DJ27DK18DO28EE20EG29ES24FI18FK18FO18FR27GB22GE22GI23GL18GR27GT28HN28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32LI21LT20LU20LV21LY25MC27MD24ME22MK19MN20MR27MT31MU30NI28NL18NO15OM23PK24PL28PS29PT25QA29RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SO23ST25SV28TL23TN24TR26UA29VA22VG24XK20YE30'
+const IBAN_LENGTHS = new Map(
+  [...IBANS.matchAll(/(..)(\d\d)/g)].map(([, country = '', length]) => [country, Number(length)]),
+)
+
+/** Two letters and the check digits begin here: as many characters as the country has make an IBAN. */
+function ibanAt(text: string, start: number): Find {
+  const nothing = { kind: '', start, end: start + 2 }
+  const wanted = IBAN_LENGTHS.get(text.slice(start, start + 2).toUpperCase()) ?? 0
+  let letters = ''
+  let end = start
+  for (; letters.length < wanted && end < text.length; end++) {
+    const code = text.charCodeAt(end)
+    if (isDigit(code) || isLetter(code)) letters += text[end]
+    else if (!isSeparator(code) || isSeparator(text.charCodeAt(end - 1))) return nothing
+  }
+  if (wanted === 0 || letters.length < wanted || isWord(text.charCodeAt(end)) || remainderOf(letters) !== 1)
+    return nothing
+  return { kind: 'iban', start, end }
+}
+
+/** ISO 7064, MOD 97-10: the first four go to the end, letters count from 10. */
+function remainderOf(iban: string): number {
+  let rest = 0
+  for (const letter of iban.slice(4) + iban.slice(0, 4)) {
+    const value = Number.parseInt(letter, 36)
+    rest = (rest * (value > 9 ? 100 : 10) + value) % 97
+  }
+  return rest
+}

@@ -1,0 +1,134 @@
+// The guard at the worker's door: what a tab wants stored is looked at before any of it reaches the disk or the wire.
+// What is personal is found in core/guard.ts; this applies the rules to each command and makes the keyed hashes.
+
+import { HoldfastError, toWire, type WireError } from '../core/errors.ts'
+import { createGuard, type Find, type Guard, type GuardConfig } from '../core/guard.ts'
+import type { Change } from '../core/inputs.ts'
+import type { OutboundMessage } from '../core/wire.ts'
+import type { Screen, Screened } from './engine-screen.ts'
+
+type Scalar = string | number | boolean | null
+type Values = { readonly [name: string]: Scalar }
+
+const NONE: ReadonlyMap<number, WireError> = new Map()
+
+/** @throws {HoldfastError} `CONFIG_INVALID` */
+export function screenOf(config: GuardConfig | false | undefined): Screen | undefined {
+  if (config === false) return undefined
+  let guard: Guard
+  try {
+    guard = createGuard(config)
+  } catch (error) {
+    throw new HoldfastError('CONFIG_INVALID', (error as Error).message)
+  }
+  const hasher = hasherOf(guard)
+  const clean = <T extends Values>(values: T) => cleanValues(guard, hasher, values)
+  const message = async (one: OutboundMessage): Promise<OutboundMessage> => {
+    const text = await cleanText(guard, hasher, one.text)
+    return one.metadata === undefined ? { ...one, text } : { ...one, text, metadata: await clean(one.metadata) }
+  }
+  return (command) => {
+    if (!isTouched(guard, command)) return { command, refused: NONE }
+    switch (command.type) {
+      case 'set-context':
+        return clean(command.delta).then((delta) => ({ command: { ...command, delta }, refused: NONE }))
+      case 'start-new':
+        return clean(command.routing ?? {}).then((routing) => ({ command: { ...command, routing }, refused: NONE }))
+      case 'edit':
+        return message(command.message).then((one) => ({ command: { ...command, message: one }, refused: NONE }))
+      case 'enqueue':
+        return screenAll(command, message)
+    }
+    return { command, refused: NONE }
+  }
+}
+
+/** Each message has an outcome of its own: one that is refused keeps nothing from the others. */
+async function screenAll(
+  command: Change & { type: 'enqueue' },
+  clean: (message: OutboundMessage) => Promise<OutboundMessage>,
+): Promise<Screened> {
+  const refused = new Map<number, WireError>()
+  const looks = command.messages.map((message, index) =>
+    clean(message).catch((error: unknown) => {
+      refused.set(index, toWire(error))
+      return []
+    }),
+  )
+  return { command: { ...command, messages: (await Promise.all(looks)).flat() }, refused }
+}
+
+/** Is there anything in it that a rule is about? Most commands hold nothing, and pass at once. */
+function isTouched(guard: Guard, command: Change): boolean {
+  const holds = (values: Values | undefined): boolean =>
+    values !== undefined &&
+    Object.entries(values).some(
+      ([name, value]) =>
+        guard.find(name).length > 0 || (guard.ruleOf(name) !== 'allow' && guard.find(`${value}`).length > 0),
+    )
+  const says = ({ text, metadata }: OutboundMessage): boolean =>
+    holds(metadata) || (guard.textRule !== 'allow' && guard.find(text).length > 0)
+  if (command.type === 'set-context') return holds(command.delta)
+  if (command.type === 'start-new') return holds(command.routing)
+  if (command.type === 'edit') return says(command.message)
+  return command.type === 'enqueue' && command.messages.some(says)
+}
+
+const refusal = (what: string, kind: string): HoldfastError =>
+  new HoldfastError(
+    'GUARD_REFUSED',
+    `${what} holds personal data of the kind "${kind}": nothing of it was stored or sent. Leave it out, or give the name another rule in the worker's configuration.`,
+  )
+
+async function cleanValues<T extends Values>(guard: Guard, hasher: Hasher, values: T): Promise<T> {
+  const cleaned: { [name: string]: Scalar } = {}
+  for (const [name, value] of Object.entries(values)) {
+    const [named] = guard.find(name)
+    // The name is the secret here, so it is not said.
+    if (named !== undefined) throw refusal('The name of an attribute', named.kind)
+    const finds = typeof value === 'boolean' || value === null ? [] : guard.find(`${value}`)
+    const rule = guard.ruleOf(name)
+    if (finds[0] === undefined || rule === 'allow') cleaned[name] = value
+    else if (rule === 'refuse') throw refusal(`The attribute "${name}"`, finds[0].kind)
+    else cleaned[name] = await hasher(`${value}`, finds)
+  }
+  return cleaned as T
+}
+
+async function cleanText(guard: Guard, hasher: Hasher, text: string): Promise<string> {
+  const finds = guard.textRule === 'allow' ? [] : guard.find(text)
+  if (finds[0] === undefined) return text
+  if (guard.textRule === 'refuse') throw refusal('The text of the message', finds[0].kind)
+  return hasher(text, finds)
+}
+
+type Hasher = (text: string, finds: readonly Find[]) => Promise<string>
+
+/** Half of a SHA-256, as letters: no digit of it can look like a number to this guard or to another. */
+const HASH_BYTES = 16
+
+function hasherOf({ hashKey }: Guard): Hasher {
+  const subtle = globalThis.crypto?.subtle as SubtleCrypto | undefined
+  let key: Promise<CryptoKey> | undefined
+  return async (text, finds) => {
+    const [first] = finds
+    // Without HTTPS a browser has no keyed hash: then the value stays out.
+    if (subtle === undefined) throw refusal('A value that is to be hashed, in a page without HTTPS,', first?.kind ?? '')
+    key ??= subtle.importKey('raw', bytesOf(hashKey), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign'])
+    let [hashed, at] = ['', 0]
+    for (const { kind, start, end } of finds) {
+      // However it is written, the same number has the same hash.
+      const found = text.slice(start, end)
+      const plain = /^(card|ssn|iban)$/.test(kind) ? found.replace(/[^\da-z]/gi, '').toUpperCase() : found
+      const mac = new Uint8Array(await subtle.sign('HMAC', await key, bytesOf(`${kind}:${plain}`)))
+      hashed += `${text.slice(at, start)}${kind}:${lettersOf(mac.subarray(0, HASH_BYTES))}`
+      at = end
+    }
+    return hashed + text.slice(at)
+  }
+}
+
+const bytesOf = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text)
+
+const lettersOf = (bytes: Uint8Array): string =>
+  [...bytes].map((byte) => String.fromCharCode(97 + (byte >> 4), 97 + (byte & 15))).join('')
