@@ -7,9 +7,10 @@ import { type Draft, entryOf, outbox, rowOf, transcript, wipe } from './draft.ts
 import { type ErrorCode, HoldfastError, toWire } from './errors.ts'
 import type { Change, Reply } from './inputs.ts'
 import { NO_LEASE } from './lease.ts'
-import { countsOf, isClaimed, type Change as OutboxChange } from './outbox.ts'
+import { isClaimed, type Change as OutboxChange } from './outbox.ts'
 import type { Limits } from './ports.ts'
-import { isOver, laneNameOf, newSession, reduce as reduceSession } from './session.ts'
+import { isPresentOver, laneNameOf, newSession, reduce as reduceSession } from './session.ts'
+import { countsIn } from './snapshot.ts'
 import { newSlots, RECENT_KEYS_MAX } from './state.ts'
 import type { Enqueued, OutboundMessage } from './wire.ts'
 
@@ -33,7 +34,7 @@ export function command(draft: Draft, change: Change, epoch: string, limits: Lim
       return setContext(draft, change, limits)
     case 'retry':
       return onEntry(draft, change.key, (entry) => {
-        if (isPresentOver(draft)) {
+        if (isPresentOver(draft.slots.session)) {
           return refuse(
             'CONVERSATION_OVER',
             'The conversation has ended: start a new one first, then send this message in it.',
@@ -53,11 +54,6 @@ export function command(draft: Draft, change: Change, epoch: string, limits: Lim
     case 'logout':
       return logout(draft, change.unsent)
   }
-}
-
-const isPresentOver = (draft: Draft): boolean => {
-  const { conversation, isNewWanted } = draft.slots.session
-  return conversation !== null && isOver(conversation.state) && !isNewWanted
 }
 
 /** Is this the repeat of a command that was carried out, its answer lost? */
@@ -81,7 +77,7 @@ function enqueue(draft: Draft, message: OutboundMessage, limits: Limits): Enqueu
     )
   }
   if (session.isSignedOut) return error('EPOCH_CHANGED', 'This visitor has signed out: connect again before you send.')
-  if (isPresentOver(draft))
+  if (isPresentOver(draft.slots.session))
     return error('CONVERSATION_OVER', 'The conversation has ended: start a new one, then send the message.')
   const { put, refusal } = outbox(draft, { type: 'enqueued', message, lane: laneNameOf(session), epoch: session.epoch })
   if (put === undefined) return error(refusal?.code ?? 'OUTBOX_FULL', refusal?.message ?? '')
@@ -149,10 +145,12 @@ function startNew(draft: Draft, change: Change & { type: 'start-new' }, limits: 
 
 /** Nothing of this identity stays. What is unsent is the site's decision, made before. */
 function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse'): Reply {
-  const { session, outbox: box } = draft.slots
+  const { session } = draft.slots
   if (session.isSignedOut) return DONE
-  const { queued, inflight, dead, stale } = countsOf(box)
-  const left = unsent === 'discard' ? 0 : unsent === 'refuse' ? queued + inflight + dead + stale : queued + inflight
+  const { queued, inflight, parked = 0, dead, stale } = countsIn(draft.slots)
+  // What is parked cannot be sent first, and was never refused: it is not given up without a word of the site.
+  const waiting = queued + inflight + parked
+  const left = unsent === 'discard' ? 0 : unsent === 'refuse' ? waiting + dead + stale : waiting
   if (left > 0) {
     const text = `${left} messages have not been sent: log out with unsent "send" or "discard", or wait.`
     return refuse('OUTBOX_UNSENT', text)

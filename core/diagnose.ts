@@ -1,7 +1,6 @@
 // What could be wrong, judged from what is stored: findings with codes, no text, no attribute value, no token.
 
-import { countsOf } from './outbox.ts'
-import { phaseOf } from './snapshot.ts'
+import { countsIn, phaseOf } from './snapshot.ts'
 import type { Slots } from './state.ts'
 import { isComplete } from './transcript.ts'
 import { type EpochMs, type Finding, PROTOCOL_VERSION, type Report } from './wire.ts'
@@ -17,7 +16,6 @@ export interface Circumstances {
 
 export function reportOf(slots: Slots, at: Circumstances): Report {
   const { session, lease, transcript, context } = slots
-  const counts = countsOf(slots.outbox)
   const findings = CHECKS.flatMap((check) => check(slots, at) ?? [])
   return {
     at: at.now,
@@ -30,7 +28,7 @@ export function reportOf(slots: Slots, at: Circumstances): Report {
         ? findings
         : [{ code: 'HEALTHY', severity: 'ok', text: 'Nothing that is stored points to a problem.' }],
     figures: {
-      ...counts,
+      ...countsIn(slots),
       bytes: slots.outbox.bytes,
       generation: lease.generation,
       leaseMsLeft: lease.status === 'held' ? lease.grant.expiresAt - at.now : 0,
@@ -76,6 +74,12 @@ const CHECKS: readonly Check[] = [
     outbox.stale > 0
       ? warning('OUTBOX_STALE', `${outbox.stale} messages are held because they are old: retry or discard them.`)
       : undefined,
+  (slots) => {
+    const { parked = 0 } = countsIn(slots)
+    return parked > 0
+      ? warning('OUTBOX_PARKED', `${parked} messages wait for a conversation that is over: retry or discard them.`)
+      : undefined
+  },
   ({ session, transcript }) =>
     session.stream.isOpen && !isComplete(transcript)
       ? warning('TRANSCRIPT_GAP', 'Messages are missing in the transcript and are being fetched.')

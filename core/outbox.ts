@@ -4,7 +4,7 @@
 
 import { type Attempt, type Claim, type Env, fail, hurry, IDLE, isRunning } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
-import type { EpochMs, Metadata, OutboundMessage } from './wire.ts'
+import type { EpochMs, Metadata, OutboundMessage, Snapshot } from './wire.ts'
 
 /** One message in the outbox, as stored. It never holds a credential. */
 export interface Entry {
@@ -74,16 +74,21 @@ export const withLane = (outbox: Outbox, name: string, change: Partial<Lane>): O
   lanes: { ...outbox.lanes, [name]: { ...laneOf(outbox, name), ...change } },
 })
 
-/** How many entries are set aside or waiting, all lanes together. */
-export function countsOf(outbox: Outbox): { queued: number; inflight: number; dead: number; stale: number } {
-  let queued = 0
-  let inflight = 0
-  for (const lane of Object.values(outbox.lanes)) {
-    const isSending = lane.attempt.status === 'running' && lane.size > 0
-    inflight += isSending ? 1 : 0
-    queued += lane.size - (isSending ? 1 : 0)
+/**
+ * How many entries are waiting, parked or set aside, all lanes together.
+ *
+ * @param isOpen whether the lane's conversation takes messages: what waits in another one is parked
+ */
+export function countsOf(outbox: Outbox, isOpen = (_lane: string): boolean => true): Snapshot['outbox'] {
+  let [queued, inflight, parked] = [0, 0, 0]
+  for (const [name, { attempt, size }] of Object.entries(outbox.lanes)) {
+    const sending = attempt.status === 'running' && size > 0 ? 1 : 0
+    if (isOpen(name)) {
+      inflight += sending
+      queued += size - sending
+    } else parked += size
   }
-  return { queued, inflight, dead: outbox.dead, stale: outbox.stale }
+  return { queued, inflight, ...(parked > 0 && { parked }), dead: outbox.dead, stale: outbox.stale }
 }
 
 /** Could the wire hold this entry right now? Then nobody may cancel or change it. */

@@ -118,6 +118,14 @@ export const laneNameOf = (session: Session): string => `${session.laneNumber}`
 
 export const isOver = (state: ConversationState): boolean => state !== 'pending' && state !== 'active'
 
+/** Do messages of this lane go out by themselves, sooner or later? Those of every other lane are parked. */
+export const isLaneOpen = (session: Session, lane: string): boolean =>
+  lane === laneNameOf(session) && !isPresentOver(session)
+
+/** The conversation has ended, and no other has been asked for. */
+export const isPresentOver = ({ conversation, isNewWanted }: Session): boolean =>
+  conversation !== null && isOver(conversation.state) && !isNewWanted
+
 /** May messages flow into the present conversation? */
 export const isConversationOpen = (session: Session): boolean =>
   session.isValidated && session.conversation !== null && !isOver(session.conversation.state)

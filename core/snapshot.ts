@@ -3,7 +3,7 @@
 import { isUsable } from './lease.ts'
 import { countsOf, type Entry, isClaimed, laneOf } from './outbox.ts'
 import type { Tail } from './ports.ts'
-import { isOver, laneNameOf, needsOpening, type Session } from './session.ts'
+import { isLaneOpen, isPresentOver, needsOpening, type Session } from './session.ts'
 import type { Slots } from './state.ts'
 import type { Row } from './transcript.ts'
 import type { EpochMs, Message, Outcome, OutboxItem, Phase, Snapshot } from './wire.ts'
@@ -14,11 +14,11 @@ export const SNAPSHOT_ENTRIES_MAX = 100
 
 /** Where the session stands, derived from the machines: nothing stores it. */
 export function phaseOf({ session, lease }: Slots, now: EpochMs): Phase {
-  const { conversation, stream, opening, making, farewell } = session
+  const { stream, opening, making, farewell } = session
   if (session.isSignedOut) return 'signed-out'
   if (lease.status === 'lost') return 'auth-required'
   if (session.refusal !== null) return 'ended'
-  if (conversation !== null && isOver(conversation.state) && !session.isNewWanted && session.isValidated) return 'ended'
+  if (isPresentOver(session) && session.isValidated) return 'ended'
   if (stream.isOpen) return stream.isMerged ? 'live' : 'merging'
   if (session.tabs === 0) return session.id === null ? 'starting' : 'dormant'
   // A second try is still the same trouble: it would only flicker.
@@ -51,7 +51,7 @@ export function snapshotOf(tail: Tail & { slots: Slots }, storage: 'durable' | '
       ...(lease.status === 'held' ? { expiresAt: lease.grant.expiresAt } : {}),
       ...(lease.status === 'lost' ? { code: lease.code } : {}),
     },
-    outbox: countsOf(slots.outbox),
+    outbox: countsIn(slots),
     context: slots.context.values,
     messages: messagesOf(slots, rows, entries),
     unread: slots.transcript.unread,
@@ -60,6 +60,9 @@ export function snapshotOf(tail: Tail & { slots: Slots }, storage: 'durable' | '
     online: session.isOnline,
   }
 }
+
+export const countsIn = ({ outbox, session }: Slots): Snapshot['outbox'] =>
+  countsOf(outbox, (lane) => isLaneOpen(session, lane))
 
 function conversationOf({ conversation }: Session): Snapshot['conversation'] {
   if (conversation === null) return null
@@ -118,10 +121,7 @@ export function headsOf(slots: Slots, entries: readonly Entry[]): ReadonlySet<nu
 export function itemOf(slots: Slots, entry: Entry, heads: ReadonlySet<number>): OutboxItem {
   const { key, text, at, held } = entry
   if (held !== undefined) return { key, text, at, status: held.status, code: held.code }
-  const { conversation, isNewWanted } = slots.session
-  const isEnded = conversation !== null && isOver(conversation.state) && !isNewWanted
-  if (entry.lane !== laneNameOf(slots.session) || isEnded)
-    return { key, text, at, status: 'parked', code: 'CONVERSATION_OVER' }
+  if (!isLaneOpen(slots.session, entry.lane)) return { key, text, at, status: 'parked', code: 'CONVERSATION_OVER' }
   return { key, text, at, status: heads.has(entry.seq) && isClaimed(slots.outbox, entry) ? 'inflight' : 'queued' }
 }
 

@@ -88,7 +88,17 @@ export interface Snapshot {
     readonly expiresAt?: EpochMs
     readonly code?: string
   }
-  readonly outbox: { readonly queued: number; readonly inflight: number; readonly dead: number; readonly stale: number }
+  /**
+   * How many messages of this browser are in which state. `parked` (their conversation is over, or not the present one)
+   * is there only if there are any.
+   */
+  readonly outbox: {
+    readonly queued: number
+    readonly inflight: number
+    readonly parked?: number
+    readonly dead: number
+    readonly stale: number
+  }
   readonly context: Attributes
   readonly messages: readonly Message[]
   readonly unread: number

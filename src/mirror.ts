@@ -131,8 +131,8 @@ export class Mirror {
       for (const key of some) this.#settle(key, outcomes[key])
       const { size } = this.#unsettled
       // The oldest settle first, so the rest is worth asking for only if some did, or fewer wait than we think.
-      const { queued, inflight } = snapshot.outbox
-      isMoreLikely = from + PULL_KEYS_MAX < keys.length && (size < before || queued + inflight < size)
+      const { queued, inflight, parked = 0 } = snapshot.outbox
+      isMoreLikely = from + PULL_KEYS_MAX < keys.length && (size < before || queued + inflight + parked < size)
     }
   }
 

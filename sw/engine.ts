@@ -17,6 +17,7 @@ import type {
   Timings,
   Vault,
 } from '../core/ports.ts'
+import { countsIn } from '../core/snapshot.ts'
 import type { Slots } from '../core/state.ts'
 import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts'
 import { Performer } from './engine-perform.ts'
@@ -136,9 +137,10 @@ export class Engine {
     await this.#submit({ type: 'tick' })
   }
 
-  /** Messages wait, as far as this incarnation has seen. */
+  /** Messages wait to be sent, as far as this incarnation has seen. */
   get isWaiting(): boolean {
-    return Object.values(this.#last?.outbox.lanes ?? {}).some(({ size }) => size > 0)
+    const { queued = 0, inflight = 0 } = this.#last ? countsIn(this.#last) : {}
+    return queued + inflight > 0
   }
 
   /** Resolves when nothing is in hand: no turn, no call. An open stream does not count. */

@@ -112,8 +112,9 @@ function makeOutboxGauge(): { element: HTMLElement; connect(chat: Chat): void; r
   const cells = {
     queued: count('waiting'),
     inflight: count('sending'),
+    parked: count('parked'),
     dead: count('refused'),
-    stale: count('held'),
+    stale: count('too old'),
   }
   const entries = h('ul', { class: 'entries' })
   let chat: Chat | undefined
@@ -148,9 +149,9 @@ function makeOutboxGauge(): { element: HTMLElement; connect(chat: Chat): void; r
       void list()
     },
     render({ outbox, messages }) {
-      for (const name of ['queued', 'inflight', 'dead', 'stale'] as const) {
-        setText(cells[name], String(outbox[name]))
-        cells[name].classList.toggle('filled', outbox[name] > 0)
+      for (const name of ['queued', 'inflight', 'parked', 'dead', 'stale'] as const) {
+        setText(cells[name], String(outbox[name] ?? 0))
+        cells[name].classList.toggle('filled', !!outbox[name])
       }
       const unsettled = messages.filter(({ role, status }) => role === 'customer' && status !== 'acked')
       const picture = unsettled.map(({ key, status }) => `${key}${status}`).join()

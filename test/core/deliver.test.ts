@@ -3,9 +3,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decide } from '../../core/decide.ts'
+import { reportOf } from '../../core/diagnose.ts'
 import { countsOf } from '../../core/outbox.ts'
 import { RUN_ENTRIES_MAX } from '../../core/sends.ts'
-import { messagesOf } from '../../core/snapshot.ts'
+import { messagesOf, snapshotOf } from '../../core/snapshot.ts'
 import type { DeliveryStatus } from '../../core/wire.ts'
 import { conversation, env, failure, HOUR, MINUTE, NOW, Play, row, SECOND, SETUP, UNREACHABLE } from './fixtures.ts'
 
@@ -332,6 +333,36 @@ describe('a conversation that takes no messages', () => {
     expect(await play.command({ type: 'retry', key: 'a' })).toMatchObject({ refusal: { code: 'CONVERSATION_OVER' } })
     await play.after(HOUR)
     expect([play.find('send'), await play.keys()]).toEqual([undefined, ['a', 'b']])
+  })
+
+  test('[OB50] counts them as parked, not as queued, before and after a new conversation has begun', async () => {
+    const play = await parked()
+    const shown = async () => {
+      const { slots, rows, entries } = await play.store.tail(50, 50)
+      return snapshotOf({ slots: slots ?? play.slots, rows, entries }, 'durable', play.now).outbox
+    }
+    const held = { queued: 0, inflight: 0, parked: 2, dead: 0, stale: 0 }
+    expect(await shown()).toEqual(held)
+    await play.command({ type: 'start-new', key: 'n' })
+    await play.made('c2')
+    expect(await shown()).toEqual(held)
+    await play.enqueue('c')
+    expect(await shown()).toEqual({ ...held, inflight: 1 })
+    await play.turn(play.ack('c', 1, 'c2'), play.sent('2', play.the('send').claim))
+    await play.command({ type: 'retry', key: 'a' })
+    expect(await shown()).toEqual({ ...held, inflight: 1, parked: 1 })
+    const report = reportOf(play.slots, { now: NOW, incarnation: 'w1', storage: 'durable', hasPump: true })
+    expect(report.findings).toContainEqual(expect.objectContaining({ code: 'OUTBOX_PARKED' }))
+    expect(report.figures).toMatchObject({ parked: 1, queued: 0, inflight: 1 })
+  })
+
+  test.each([
+    { unsent: 'send' as const, answer: { refusal: { code: 'OUTBOX_UNSENT' } } },
+    { unsent: 'refuse' as const, answer: { refusal: { code: 'OUTBOX_UNSENT' } } },
+    { unsent: 'discard' as const, answer: { value: null } },
+  ])('[OB50] a logout with unsent "$unsent" meets a parked message', async ({ unsent, answer }) => {
+    const play = await parked()
+    expect(await play.command({ type: 'logout', unsent })).toMatchObject(answer)
   })
 
   test('[OB39] nothing of it flows into the next one but what the site sends again, with its key', async () => {
