@@ -8,28 +8,35 @@ import { createInterface } from 'node:readline'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 
-/** Bundles the command line. Returns its path and the way to remove it. */
-export async function bundledMain(folder: string): Promise<{ main: string; remove: () => Promise<void> }> {
+/**
+ * Bundles the command line. Returns its path and the way to remove it.
+ *
+ * @param singleFile false where it matters what is loaded first: then the bundle is split as in a release
+ */
+export async function bundledMain(
+  folder: string,
+  singleFile = true,
+): Promise<{ main: string; remove: () => Promise<void> }> {
   const { bundleNode } = (await import('../../scripts/bundle.mjs' as string)) as {
     bundleNode: (options: object) => Promise<unknown>
   }
-  const outDir = join(ROOT, '.build', folder)
-  const name = `main-${process.pid}`
-  await bundleNode({ entries: { [name]: 'server/main.ts' }, outDir, extension: 'mjs', singleFile: true })
-  const main = join(outDir, `${name}.mjs`)
-  return { main, remove: () => rm(main, { force: true }) }
+  const outDir = join(ROOT, '.build', folder, String(process.pid))
+  await bundleNode({ entries: { main: 'server/main.ts' }, outDir, extension: 'mjs', singleFile })
+  return { main: join(outDir, 'main.mjs'), remove: () => rm(outDir, { recursive: true, force: true }) }
 }
 
 export class NodeProcess {
   readonly #main: string
   readonly #args: readonly string[]
+  readonly #env: Readonly<Record<string, string>>
   #child: ChildProcess | undefined
   #port = 0
   url = ''
 
-  constructor(main: string, args: readonly string[]) {
+  constructor(main: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     this.#main = main
     this.#args = args
+    this.#env = env
   }
 
   get pid(): number | undefined {
@@ -39,7 +46,8 @@ export class NodeProcess {
   /** Starts, on the same port as before, and resolves once it listens. */
   async start(): Promise<void> {
     const args = [this.#main, 'serve', '--port', String(this.#port), ...this.#args]
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    const env = { ...process.env, ...this.#env }
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env })
     this.#child = child
     const url = await new Promise<string>((listening, failed) => {
       const lines = createInterface(child.stdout as NonNullable<typeof child.stdout>)
