@@ -203,8 +203,11 @@ export interface Call {
   readonly command: Command
 }
 
-/** The one message on the port of a call. */
-export type CallAnswer = { readonly incarnation: string; readonly value: unknown } | { readonly error: WireError }
+/** What comes on the port of a call: one answer. Where it says `shows`, news follows, each acknowledged. */
+export type CallAnswer =
+  | { readonly incarnation: string; readonly value: unknown; readonly shows?: true }
+  | { readonly error: WireError }
+  | { readonly news: Snapshot }
 
 /** Posted to the worker without a port, as the answer to a beat: an event that prolongs its life. */
 export interface Ping {

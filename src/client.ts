@@ -72,9 +72,10 @@ export class Client implements Chat {
     // A hidden tab has no timers to rely on, and an agent's answer in it must not wait for one.
     const pause = () =>
       new Promise<void>((resolve) => (browser.isVisible() ? browser.after(PULL_MS_MIN, resolve) : resolve()))
-    this.mirror = new Mirror(host.kind, (keys) => this.#call({ type: 'pull', keys }), pause)
+    this.mirror = new Mirror(host, (keys) => this.#call({ type: 'pull', keys }), pause)
     this.draft = new Draft(browser, setting.deployment, () => [this.state.epoch, this.state.conversation?.id ?? ''])
     this.#typing = typing(browser, (on) => this.#quietly({ type: 'typing', on }))
+    host.onNews = (snapshot) => this.mirror.show(snapshot)
     // Heard from before the first look, so that nothing falls between the two.
     this.#channel = browser.channel(channelOf(setting.deployment))
     this.#channel.onmessage = ({ data }) => this.#hear(data)

@@ -10,6 +10,7 @@ import {
   type Command,
   lifeLockOf,
   type Ping,
+  type Snapshot,
 } from '../core/wire.ts'
 import type { Browser } from './browser.ts'
 
@@ -31,7 +32,13 @@ export interface Host {
   ping(caller: Caller): void
   /** Set by presence.ts: the incarnation that answered is no more. */
   onDeath?: () => void
+  /** Set by client.ts: a worker that was asked for the state shows what becomes of it. */
+  onNews?: (snapshot: Snapshot) => void
+  /** The worker shows every change: a notice says nothing more. */
+  readonly isShown?: boolean
 }
+
+type Answer = Exclude<CallAnswer, { news: unknown }>
 
 /** The part of a registration the link uses. */
 export interface Workers {
@@ -46,6 +53,10 @@ export interface Workers {
 export class Link implements Host {
   readonly kind = 'service-worker'
   onDeath?: () => void
+  onNews?: (snapshot: Snapshot) => void
+  /** The port of the last `pull`, on which news comes. */
+  #news: MessagePort | undefined
+  isShown = false
   #workers: Workers
   #browser: Browser
   #watched = new Set<string>()
@@ -87,24 +98,35 @@ export class Link implements Host {
   }
 
   /** Nothing, if the worker was silent: for too long, or because it died. */
-  async #try(call: Call, timeoutMs: number, isFirst: boolean): Promise<CallAnswer | undefined> {
+  async #try(call: Call, timeoutMs: number, isFirst: boolean): Promise<Answer | undefined> {
     await this.#rest
     const worker = await this.#workers.active()
     const { port1, port2 } = new MessageChannel()
     let giveUp = () => {}
-    const answer = new Promise<CallAnswer | undefined>((resolve) => {
+    const answered = new Promise<Answer | undefined>((resolve) => {
       giveUp = () => resolve(undefined)
-      port1.onmessage = ({ data }) => resolve(data)
+      port1.onmessage = ({ data }: MessageEvent<CallAnswer>) => {
+        if (!('news' in data)) return resolve(data)
+        port1.postMessage(null)
+        this.onNews?.(data.news)
+      }
     })
     const cancel = this.#browser.after(timeoutMs, giveUp)
     if (isFirst) this.#firstTries.add(giveUp)
+    let done: MessagePort | undefined = port1
     try {
       worker.postMessage(call, [port2])
-      return await answer
+      const answer = await answered
+      if (answer && 'shows' in answer) {
+        this.isShown = true
+        done = this.#news
+        this.#news = port1
+      }
+      return answer
     } finally {
       cancel()
       this.#firstTries.delete(giveUp)
-      port1.close()
+      done?.close()
     }
   }
 

@@ -2,13 +2,17 @@
 // and outcomes. Leaves to others: what else is asked of the worker (client.ts), and when to look (presence.ts).
 
 import type { HoldfastError } from '../core/errors.ts'
-import type { Answers, Outcome, Snapshot } from '../core/wire.ts'
+import type { Answers, Message, Outcome, Snapshot } from '../core/wire.ts'
 import type { ChatEvents, Receipt, State } from './api.ts'
 import { type Change, changesOf, note } from './changes.ts'
+import type { Host } from './link.ts'
 
 /** Outcomes asked for in one call. */
 export const PULL_KEYS_MAX = 64
-/** Between two looks in a burst of notices: twenty tabs that follow each of them would take the worker's time from its work. */
+/**
+ * Between two looks in a burst of notices: twenty tabs that follow each of them would take the worker's time from its
+ * work. So long a worker also has to show by itself what the notice was about.
+ */
 export const PULL_MS_MIN = 75
 
 type Pull = (keys: readonly string[]) => Promise<Answers['pull']>
@@ -22,7 +26,7 @@ interface Unsettled {
 export class Mirror {
   /** There from the first `open()` on. */
   state!: State
-  #kind: State['host']
+  #host: Pick<Host, 'kind' | 'isShown'>
   #ask: Pull
   #listeners = new Map<Name, Set<Listener>>()
   #told = new Set<string>()
@@ -35,8 +39,8 @@ export class Mirror {
   /** The revision of the last notice that no look has begun to follow. */
   #heard: number | undefined
 
-  constructor(kind: State['host'], ask: Pull, pause: () => Promise<void>) {
-    this.#kind = kind
+  constructor(host: Pick<Host, 'kind' | 'isShown'>, ask: Pull, pause: () => Promise<void>) {
+    this.#host = host
     this.#ask = ask
     this.#pause = pause
   }
@@ -69,9 +73,16 @@ export class Mirror {
   receipt(key: string): Receipt {
     const settled = new Promise<Outcome>((resolve, reject) => this.#unsettled.set(key, { resolve, reject }))
     settled.catch(() => {})
-    // It may have ended already, if its acceptance reached us late: so look, whatever revision was heard of.
+    // It may have ended already, if its acceptance reached us late.
     this.hear(-1)
     return { key, settled }
+  }
+
+  /** The worker shows what it has. Another identity is not taken from a picture that may have waited while we slept. */
+  show(snapshot: Snapshot): void {
+    if (snapshot.epoch !== this.state?.epoch) return this.hear(snapshot.rev)
+    this.#accept(snapshot)
+    if (this.#isUnsure()) this.hear(-1)
   }
 
   /** A notice names a revision. A lower one than ours is a new identity, or old: either way a look tells. */
@@ -100,13 +111,28 @@ export class Mirror {
 
   /** The first notice is followed at once; in a burst, a look serves many. */
   async #look(): Promise<void> {
-    while (this.#heard !== undefined && this.#heard !== this.state?.rev) {
-      this.#heard = undefined
+    while (!this.#isPausing && this.#heard !== undefined) {
       this.#isPausing = true
-      await this.pull()
-      await this.#pause()
+      if (this.#host.isShown) await this.#pause()
+      const rev = this.#heard
+      this.#heard = undefined
+      if (rev === -1 ? !this.#host.isShown || this.#isUnsure() : rev !== this.state?.rev) {
+        await this.pull()
+        await this.#pause()
+      }
       this.#isPausing = false
     }
+  }
+
+  /** Settles what is shown to have ended. Of the rest, fewer wait than we await the end of: some have ended unseen. */
+  #isUnsure(): boolean {
+    const { messages, outbox } = this.state
+    for (const { key = '', id, status, code } of messages) this.#settle(key, outcomeOf(id, status, code))
+    const shown = new Map(messages.map(({ key, status }) => [key, status]))
+    const isWaiting = (status?: string) => status === 'queued' || status === 'inflight'
+    const unseen = [...this.#unsettled.keys()].filter((key) => !shown.has(key)).length
+    const waiting = [...shown.values()].filter(isWaiting).length
+    return unseen > outbox.queued + outbox.inflight - waiting
   }
 
   async #readAll(): Promise<void> {
@@ -151,11 +177,17 @@ export class Mirror {
       const isSame = snapshot.phase === before.phase && snapshot.agentTyping === before.agentTyping
       if (snapshot.rev === before.rev && isSame) return
     }
-    this.state = frozen({ ...snapshot, host: this.#kind })
+    this.state = frozen({ ...snapshot, host: this.#host.kind })
     this.emit(['state', this.state])
     if (before) for (const change of changesOf(before, this.state, this.#told)) this.emit(change)
     else for (const message of snapshot.messages) note(this.#told, message)
   }
+}
+
+/** What a message that is shown has come to: nothing while it waits. */
+function outcomeOf(id: string | undefined, status: Message['status'], code: string | undefined): Outcome | undefined {
+  if (id !== undefined) return { status: 'acked', messageId: id }
+  return status === 'dead' || status === 'stale' ? { status, code: code ?? '' } : undefined
 }
 
 /** A listener that throws is the site's bug, and no reason to keep the news from the others. */

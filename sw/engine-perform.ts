@@ -6,7 +6,7 @@ import type { Lease } from '../core/lease.ts'
 import type { Outcome, Stream } from '../core/ports.ts'
 import type { SendAction } from '../core/sends.ts'
 import type { Slots } from '../core/state.ts'
-import type { Ports } from './engine.ts'
+import type { Ports } from './engine-ports.ts'
 import { sealed, type Token, Tokens } from './engine-tokens.ts'
 
 /**

@@ -5,40 +5,17 @@ import type { Env } from '../core/attempt.ts'
 import { decide, type Setup, wantedBy } from '../core/decide.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import type { Change, Input, Reply } from '../core/inputs.ts'
-import type {
-  Channel,
-  Clock,
-  Platform,
-  Pump,
-  Random,
-  Store,
-  Stream,
-  StreamReport,
-  Timings,
-  Vault,
-} from '../core/ports.ts'
+import type { Timings } from '../core/ports.ts'
 import { countsIn } from '../core/snapshot.ts'
 import type { Slots } from '../core/state.ts'
 import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts'
 import { Performer } from './engine-perform.ts'
+import type { Ports } from './engine-ports.ts'
 import { type Reads, reads } from './engine-reads.ts'
-import { type Screen, withRefused } from './engine-screen.ts'
-import { CHANGED_INTERVAL_MS, teller } from './engine-tell.ts'
+import { withRefused } from './engine-screen.ts'
+import { CHANGED_INTERVAL_MS, type Show, type Teller, teller } from './engine-tell.ts'
 import { type Waker, waker } from './engine-wake.ts'
 import { Tabs } from './engine-tabs.ts'
-
-export interface Ports {
-  readonly clock: Clock
-  readonly random: Random
-  readonly store: Store
-  readonly channel: Channel
-  readonly platform: Platform
-  readonly vault: Vault
-  readonly pump: Pump
-  /** Looks at what a tab wants stored; without it everything passes. */
-  readonly screen?: Screen | undefined
-  stream(report: (report: StreamReport) => void): Stream
-}
 
 /** So many inputs share one transaction at most. */
 const BATCH_MAX = 512
@@ -64,7 +41,7 @@ export class Engine {
   #last: Slots | undefined
   #hasPump = false
   readonly #tabs: Tabs
-  readonly #tell: (rev: number) => void
+  readonly #teller: Teller
   readonly #wake: Waker
   /** A turn failed, and may have been committed all the same: claims of ours may be on the disk that nobody carries out. */
   #isUnsure = false
@@ -80,9 +57,9 @@ export class Engine {
     this.#incarnation = options.incarnation
     this.#setup = { capabilities: ports.platform.capabilities, isBroker: ports.vault.mode === 'broker' }
     this.#performer = new Performer(ports, (input) => this.#report(input))
-    this.#tell = teller(ports)
     this.#wake = waker(ports, () => this.#report({ type: 'tick' }))
     this.#reads = reads(ports, () => this.#submit({ type: 'tick' }))
+    this.#teller = teller(ports, async () => (await this.#reads.pull([])).snapshot)
     this.#tabs = new Tabs(ports, {
       incarnation: options.incarnation,
       beatMs: options.timings.beatMs,
@@ -107,9 +84,11 @@ export class Engine {
     this.#tabs.beat()
   }
 
-  /** Answers one command of a tab. */
-  async run<C extends Command>(caller: Caller, command: C): Promise<AnswerTo<C>> {
+  /** Answers one command of a tab. With `show`, a tab that pulls is shown every change from then on. */
+  async run<C extends Command>(caller: Caller, command: C, show?: Show): Promise<AnswerTo<C>> {
     const isLeaving = command.type === 'bye'
+    if (isLeaving) this.#teller.forget(caller.tab)
+    if (show !== undefined && command.type === 'pull') this.#teller.watch(caller.tab, show)
     const isNews = isLeaving ? this.#tabs.left(caller.tab) : this.#tabs.seen(caller.tab)
     const counted = isNews ? this.#submit(this.#tabCount(isLeaving ? undefined : caller)) : undefined
     await this.start()
@@ -276,7 +255,7 @@ export class Engine {
     batch.forEach(({ resolve }, index) => {
       resolve(decision.replies[index])
     })
-    if (hasChanged) this.#tell(decision.slots.rev)
+    if (hasChanged) this.#teller.changed(decision.slots.rev)
     for (const problem of decision.problems) this.#ports.channel.publish({ v: 1, type: 'problem', ...problem })
     if (this.#isUnsure) this.#wake.afterFailure()
     else this.#wake.at(decision.wakeAt)

@@ -7,6 +7,7 @@ import type { GuardConfig } from '../core/guard.ts'
 import { type AnswerTo, type Caller, type Command, isCaller, isCommand, PROTOCOL_VERSION } from '../core/wire.ts'
 import { clock, type OpenChannel, openChannel, pumpOf, random } from './browser.ts'
 import { Engine } from './engine.ts'
+import type { Show } from './engine-tell.ts'
 import { screenOf } from './guard.ts'
 import type { OpenStore } from './memory-store.ts'
 import { openStore, type StoreDeps } from './store.ts'
@@ -31,7 +32,7 @@ export interface WorkerConfig {
 }
 
 export interface Host {
-  run<C extends Command>(caller: Caller, command: C): Promise<{ incarnation: string; value: AnswerTo<C> }>
+  run<C extends Command>(caller: Caller, command: C, show?: Show): Promise<{ incarnation: string; value: AnswerTo<C> }>
   ping(caller: Caller): Promise<void>
   /** Looks at what is due in every deployment that is known here. */
   nudge(): Promise<void>
@@ -132,7 +133,7 @@ export function createHost(load: () => Promise<WorkerConfig>, incarnation: strin
   }
 
   return {
-    async run(caller, command) {
+    async run(caller, command, show) {
       if (!isCaller(caller) || caller.protocol !== PROTOCOL_VERSION) {
         const theirs = String((Object(caller) as { protocol?: unknown }).protocol)
         const message = `The page speaks protocol ${theirs}, the worker ${PROTOCOL_VERSION}: reload the page to run both in one version.`
@@ -140,7 +141,7 @@ export function createHost(load: () => Promise<WorkerConfig>, incarnation: strin
       }
       if (!isCommand(command)) throw new TypeError('The worker does not know this command, or its form is wrong.')
       const engine = await engineOf(caller.deployment)
-      return { incarnation, value: await engine.run(caller, command) }
+      return { incarnation, value: await engine.run(caller, command, show) }
     },
     async ping(caller) {
       if (isCaller(caller) && caller.protocol === PROTOCOL_VERSION) (await engineOf(caller.deployment)).ping(caller)

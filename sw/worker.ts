@@ -3,6 +3,7 @@
 
 import { toWire } from '../core/errors.ts'
 import { type Call, type CallAnswer, lifeLockOf, type Ping } from '../core/wire.ts'
+import type { Show } from './engine-tell.ts'
 import { createHost, type Host, type WorkerConfig } from './host.ts'
 
 export type { DeploymentConfig, PlatformFactory, WorkerConfig } from './host.ts'
@@ -86,10 +87,17 @@ function holdLife(incarnation: string): Promise<void> {
 
 /** One call. No answer before the life lock is held, or a death could be missed. */
 async function answer(host: Host, alive: Promise<void>, call: Call, port: MessagePort): Promise<void> {
+  const say = (answer: CallAnswer) => port.postMessage(answer)
+  const show: Show = (news) =>
+    new Promise((taken) => {
+      port.onmessage = () => taken()
+      say({ news })
+    })
   const said: CallAnswer = await alive
-    .then(() => host.run(call.caller, call.command))
+    .then(() => host.run(call.caller, call.command, show))
+    .then((said) => (call.command.type === 'pull' ? { ...said, shows: true as const } : said))
     .catch((error: unknown) => ({ error: toWire(error) }))
-  port.postMessage(said)
+  say(said)
 }
 
 /** Waits for the work, but only so long. */

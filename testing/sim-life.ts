@@ -3,7 +3,8 @@
 
 import type { decide } from '../core/decide.ts'
 import { type Store, TIMINGS, type Vault } from '../core/ports.ts'
-import { Engine, type Ports } from '../sw/engine.ts'
+import { Engine } from '../sw/engine.ts'
+import type { Ports } from '../sw/engine-ports.ts'
 import { sessionService } from '../sw/platforms/session-service.ts'
 import { createStream } from '../sw/stream.ts'
 import type { SimBrowser } from './sim-browser.ts'

@@ -7,7 +7,7 @@ import type { Entry } from '../../core/outbox.ts'
 import type { Outcome, Platform, View } from '../../core/ports.ts'
 import type { Slots } from '../../core/state.ts'
 import type { Transcript } from '../../core/transcript.ts'
-import type { Ports } from '../../sw/engine.ts'
+import type { Ports } from '../../sw/engine-ports.ts'
 import type { Plant } from '../../testing/sim-life.ts'
 
 export interface Planted {

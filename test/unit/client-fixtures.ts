@@ -133,6 +133,10 @@ export class FakeWorker {
   snapshot = snapshotOf()
   outcomes: { [key: string]: Outcome } = {}
   isSilent = false
+  /** Whether it shows changes on the port of a `pull`. */
+  shows = false
+  acknowledged = 0
+  #port: MessagePort | undefined
   readonly calls: { readonly command: Command; readonly caller: Caller }[] = []
   readonly pings: Caller[] = []
   readonly answers: { [T in Command['type']]?: Answer } = {}
@@ -152,7 +156,11 @@ export class FakeWorker {
     const { incarnation } = this
     void Promise.resolve()
       .then(() => this.#answer(command, caller))
-      .then((value) => ({ incarnation, value }))
+      .then((value) => {
+        const isShown = this.shows && command.type === 'pull'
+        if (isShown) this.#watch(port)
+        return { incarnation, value, ...(isShown && { shows: true }) }
+      })
       .catch((error: unknown) => ({ error: toWire(error) }))
       .then((answer) => port.postMessage(answer))
   }
@@ -162,6 +170,19 @@ export class FakeWorker {
       Command,
       { type: T }
     >[]
+  }
+
+  #watch(port: MessagePort): void {
+    this.#port = port
+    port.onmessage = () => {
+      this.acknowledged += 1
+    }
+  }
+
+  /** One change, shown and not told. */
+  show(part: Partial<Snapshot>): void {
+    this.snapshot = { ...this.snapshot, rev: this.snapshot.rev + 1, ...part }
+    this.#port?.postMessage({ news: this.snapshot })
   }
 
   /** One change, as tabs hear of it. */

@@ -274,3 +274,68 @@ describe('outcomes', () => {
     await expect(settled).rejects.toMatchObject({ code: 'LINK_CLOSED' })
   })
 })
+
+describe('what the worker shows', () => {
+  async function shown(first: Partial<Snapshot> = {}) {
+    const parts = setUp()
+    parts.worker.shows = true
+    parts.worker.snapshot = snapshotOf(first)
+    const chat = await openChat(parts.link, SETTING, parts.browser)
+    const pulls = () => parts.worker.commands('pull').length
+    return { ...parts, chat, pulls }
+  }
+
+  test('[PG22] is taken without a question, and the notice of it asks for nothing', async () => {
+    const { chat, worker, browser, pulls } = await shown()
+    worker.show({ unread: 1 })
+    await until(() => expect(chat.state.unread).toBe(1))
+    browser.publish({ v: 1, type: 'changed', rev: worker.snapshot.rev })
+    await until(() => expect(browser.timers).toEqual([PULL_MS_MIN]))
+    browser.advance(PULL_MS_MIN)
+    await until(() => expect(browser.timers).toEqual([]))
+    expect(pulls()).toBe(1)
+  })
+
+  test('[PG22] is asked for when it does not come', async () => {
+    const { chat, worker, browser, pulls } = await shown()
+    worker.change(browser, { unread: 2 })
+    await until(() => expect(browser.timers).toEqual([PULL_MS_MIN]))
+    expect(pulls()).toBe(1)
+    browser.advance(PULL_MS_MIN)
+    await until(() => expect(chat.state.unread).toBe(2))
+  })
+
+  test('[PG22] is not taken from another identity: the state is asked for', async () => {
+    const { chat, worker, browser } = await shown({ messages: [said('m1', 1)] })
+    const truth = snapshotOf({ rev: 9, epoch: 'e2', phase: 'signed-out' })
+    worker.answers.pull = () => ({ snapshot: truth, outcomes: {} })
+    worker.show({ epoch: 'e0', messages: [said('of somebody else', 1)] })
+    await until(() => expect(worker.acknowledged).toBe(1))
+    await until(() => expect(browser.timers).toEqual([PULL_MS_MIN]))
+    expect(chat.state).toMatchObject({ epoch: 'e1', messages: [{ id: 'm1' }] })
+    browser.advance(PULL_MS_MIN)
+    await until(() => expect(chat.state).toMatchObject({ epoch: 'e2', phase: 'signed-out' }))
+  })
+
+  test('[PG22] settles what has ended, and what has ended unseen is asked for', async () => {
+    const { chat, worker, browser, pulls } = await shown()
+    const [one, two] = [await chat.send('one'), await chat.send('two')]
+    const mine = { role: 'customer', text: 'x', at: 1 } as const
+    const waiting = [one, two].map(({ key }) => ({ ...mine, key, status: 'queued' as const }))
+    worker.show({ messages: waiting, outbox: { ...worker.snapshot.outbox, queued: 2 } })
+    worker.show({
+      messages: [{ ...mine, key: one.key, id: 'm1', seq: 1, status: 'acked' }],
+      outbox: { ...worker.snapshot.outbox, queued: 1 },
+    })
+    expect(await one.settled).toEqual({ status: 'acked', messageId: 'm1' })
+    await until(() => expect(browser.timers).toEqual([PULL_MS_MIN]))
+    browser.advance(PULL_MS_MIN)
+    await until(() => expect(browser.timers).toEqual([]))
+    expect(pulls()).toBe(1)
+    worker.outcomes[two.key] = { status: 'cancelled' }
+    worker.show({ outbox: { ...worker.snapshot.outbox, queued: 0 } })
+    await until(() => expect(browser.timers).toEqual([PULL_MS_MIN]))
+    browser.advance(PULL_MS_MIN)
+    expect(await two.settled).toEqual({ status: 'cancelled' })
+  })
+})

@@ -14,7 +14,8 @@ import type {
 } from '../../core/ports.ts'
 import { TIMINGS } from '../../core/ports.ts'
 import type { AnswerTo, Caller, Command, Notice } from '../../core/wire.ts'
-import { Engine, type Ports } from '../../sw/engine.ts'
+import { Engine } from '../../sw/engine.ts'
+import type { Ports } from '../../sw/engine-ports.ts'
 import { memoryStore } from '../../sw/memory-store.ts'
 import { conversation, LIMITS, NOW, opening, SETUP } from '../core/fixtures.ts'
 

@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Outcome, PlainGrant, Pump } from '../../core/ports.ts'
 import { TIMINGS } from '../../core/ports.ts'
+import type { Snapshot } from '../../core/wire.ts'
 import { failure, MINUTE, NOW, row, SECOND, UNREACHABLE } from '../core/fixtures.ts'
 import { drained, liveRig, plainGrant, type Rig, rig } from './engine-fixtures.ts'
 
@@ -91,6 +92,29 @@ describe('tabs', () => {
     await one.clock.advance(100)
     expect(one.told('changed')).toHaveLength(2)
     expect(one.told('changed').at(-1)).toEqual({ v: 1, type: 'changed', rev: (await one.pull()).snapshot.rev })
+  })
+
+  test('[EN22] a tab that asked is shown each change: one at a time, the newest when it has taken in the one before', async () => {
+    const one = await liveRig({ platform: { send: () => new Promise(() => {}) } })
+    const pictures: { readonly waiting: number; readonly taken: () => void }[] = []
+    const show = ({ outbox }: Snapshot) =>
+      new Promise<void>((taken) => pictures.push({ waiting: outbox.queued + outbox.inflight, taken }))
+    await one.engine.run(one.caller(), { type: 'pull', keys: [] }, show)
+    await one.enqueue('a')
+    for (const key of ['b', 'c', 'd']) {
+      await one.clock.advance(100)
+      await one.enqueue(key)
+    }
+    await one.clock.advance(1_000)
+    expect(pictures.map(({ waiting }) => waiting)).toEqual([1])
+    pictures[0]?.taken()
+    await one.clock.advance(1_000)
+    expect(pictures.map(({ waiting }) => waiting)).toEqual([1, 4])
+    pictures[1]?.taken()
+    await one.run({ type: 'bye' })
+    await one.enqueue('e')
+    await one.clock.advance(1_000)
+    expect(pictures).toHaveLength(2)
   })
 
   test('[EN9] a quiet turn tells nothing', async () => {

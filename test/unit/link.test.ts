@@ -121,3 +121,20 @@ test('[LK6] a ping is an event without a port', async () => {
   await until(() => expect(worker.pings).toEqual([CALLER]))
   expect(worker.calls).toEqual([])
 })
+
+test('[LK16] news comes on the port of the newest call for the state, and each picture is acknowledged', async () => {
+  const { worker, link } = setUp()
+  worker.shows = true
+  const seen: number[] = []
+  link.onNews = ({ unread }) => seen.push(unread)
+  await link.run(CALLER, { type: 'pull', keys: [] })
+  await link.run(CALLER, DIAGNOSE)
+  worker.show({ unread: 1 })
+  await until(() => expect(seen).toEqual([1]))
+  await until(() => expect(worker.ports).toBe(1))
+  await link.run(CALLER, { type: 'pull', keys: [] })
+  await until(() => expect(worker.ports).toBe(1))
+  worker.show({ unread: 2 })
+  await until(() => expect(worker.acknowledged).toBe(2))
+  expect(seen).toEqual([1, 2])
+})

@@ -1,0 +1,17 @@
+// What one engine stands on. Each port is said in core/ports.ts, in our own words; this is the whole set.
+
+import type { Channel, Clock, Platform, Pump, Random, Store, Stream, StreamReport, Vault } from '../core/ports.ts'
+import type { Screen } from './engine-screen.ts'
+
+export interface Ports {
+  readonly clock: Clock
+  readonly random: Random
+  readonly store: Store
+  readonly channel: Channel
+  readonly platform: Platform
+  readonly vault: Vault
+  readonly pump: Pump
+  /** Looks at what a tab wants stored; without it everything passes. */
+  readonly screen?: Screen | undefined
+  stream(report: (report: StreamReport) => void): Stream
+}
