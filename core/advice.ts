@@ -22,6 +22,18 @@ export function problemOf({ code, reason }: { readonly code: ErrorCode; readonly
   return { code, message: advice === undefined ? reason : `${advice} (${reason})` }
 }
 
+/** The connection stands, and nothing that was sent is answered. */
+export const SILENT: Problem = {
+  code: 'SERVICE_UNREACHABLE',
+  message:
+    'The service is connected, but acknowledged nothing for a minute: the connection is made anew. Nothing is lost; if that lasts, see what stands between the browser and the service.',
+}
+
+export const expiring = (minutes: number): Problem => ({
+  code: 'SESSION_EXPIRING',
+  message: `The session ends in ${minutes} min: tell the visitor, and whatever waits should be sent before.`,
+})
+
 export const corruption = (count: number): Problem => ({
   code: 'STORE_CORRUPT',
   message: `${count} stored records could not be understood. They were put aside, nothing was deleted and nothing need be done; if it happens again, see what else writes to the database.`,

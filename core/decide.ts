@@ -1,18 +1,19 @@
 // One turn of the machines together: fold in what happened, then say what is due. Pure and synchronous, so that a whole
 // turn fits in one transaction. The engine only supplies the view and carries out the result.
 
-import { type Attempt, type Env, isDue } from './attempt.ts'
+import { type Attempt, claimOf, type Env, isDue } from './attempt.ts'
 import { command } from './commands.ts'
 import { plan as planContext } from './context.ts'
+import { expiring, SILENT } from './advice.ts'
 import { type Draft, newDraft, runsOf, writesOf } from './draft.ts'
 import { fold, TYPING_SHOWN_MS } from './fold.ts'
 import type { Action, Input, Problem, Reply } from './inputs.ts'
 import { isUsable, plan as planLease } from './lease.ts'
 import { laneOf } from './outbox.ts'
-import { earliest, plan as planOutbox, RUN_ENTRIES_MAX } from './sends.ts'
+import { earliest, isOwed, plan as planOutbox, RUN_ENTRIES_MAX, WATCHDOG_MS, withoutEmpty } from './sends.ts'
 import type { Capabilities, View, Wanted, Writes } from './ports.ts'
 import { plan as planSession, planFarewell } from './phases.ts'
-import { isConversationOpen, laneNameOf, needsOpening } from './session.ts'
+import { isConversationOpen, laneNameOf, needsOpening, reduce as reduceSession } from './session.ts'
 import type { Slots } from './state.ts'
 import { isComplete, plan as planTranscript } from './transcript.ts'
 import type { EpochMs } from './wire.ts'
@@ -99,6 +100,7 @@ function plan(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undefined {
     planLeases(draft, wanted, setup),
     planTraffic(draft, wanted, setup),
     planTyping(draft),
+    planExpiry(draft),
   ]
   return wakes.reduce(earliest, undefined)
 }
@@ -153,7 +155,7 @@ function planTraffic(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | unde
   const present = laneNameOf(session)
   const maySend = isOpen && (setup.capabilities.sendWithoutStream || session.stream.isOpen)
   const sends = planOutbox(slots.outbox, runsOf(draft, wanted.runEntries), (lane) => maySend && lane === present, env)
-  slots.outbox = sends.state
+  slots.outbox = withoutEmpty(sends.state, present)
   for (const put of sends.puts) draft.puts.set(put.seq, put)
   const context = planContext(slots.context, isOpen, env)
   slots.context = context.state
@@ -164,7 +166,35 @@ function planTraffic(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | unde
   if (session.stream.isOpen && !session.stream.isMerged && isComplete(slots.transcript)) {
     slots.session = { ...session, stream: { ...session.stream, isMerged: true } }
   }
-  return [sends.wakeAt, context.wakeAt, transcript.wakeAt].reduce(earliest, undefined)
+  const watchAt = planWatch(draft, maySend && isOwed(slots.outbox, present, env.now))
+  return [sends.wakeAt, context.wakeAt, transcript.wakeAt, watchAt].reduce(earliest, undefined)
+}
+
+/** A connection that seems to stand, while nothing gets through: what stays so for long is ended and made anew. */
+function planWatch({ slots, env, problems }: Draft, isOwedNow: boolean): EpochMs | undefined {
+  const { session } = slots
+  const { stream } = session
+  if (!stream.isOpen || stream.attempt.status !== 'running') return undefined
+  // A clock that was set back knows nothing of how long that was.
+  const since = isOwedNow ? Math.min(stream.owedSince || env.now, env.now) : 0
+  if (since !== stream.owedSince) slots.session = { ...session, stream: { ...stream, owedSince: since } }
+  if (since === 0 || env.now < since + WATCHDOG_MS) return since === 0 ? undefined : since + WATCHDOG_MS
+  problems.push(SILENT)
+  slots.session = reduceSession(slots.session, { type: 'stream-closed', claim: claimOf(stream.attempt) }, env)
+  return env.now
+}
+
+/** The visitor is told in time; before, the platform is asked whether it is still so (session.ts). */
+function planExpiry({ slots, env, problems }: Draft): EpochMs | undefined {
+  const { session } = slots
+  const { expiresAt, expiry } = session
+  const { warnAt, isWarned } = expiry
+  if (warnAt === 0 || isWarned || session.tabs === 0 || session.isSignedOut) return undefined
+  if (env.now < warnAt) return warnAt
+  if (needsOpening(session, env.now) || expiresAt <= env.now) return undefined
+  problems.push(expiring(Math.ceil((expiresAt - env.now) / 60_000)))
+  slots.session = { ...session, expiry: { ...expiry, isWarned: true } }
+  return undefined
 }
 
 function planTyping({ slots, env }: Draft): EpochMs | undefined {

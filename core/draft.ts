@@ -19,6 +19,8 @@ export interface Draft {
   readonly puts: Map<number, Entry>
   readonly drops: Map<number, Entry>
   readonly rows: Row[]
+  /** The log ends here: what is stored above was taken back by the platform. */
+  endSeq: number | undefined
   readonly actions: Action[]
   readonly problems: Problem[]
   isWiped: boolean
@@ -28,7 +30,18 @@ export function newDraft(view: View, env: Env): Draft {
   // There are never more turns than milliseconds, so the clock is above every revision there was.
   const slots = { ...(view.slots ?? newSlots(env.key(), view.orphans, env.now)) }
   const problems = view.corrupt > 0 ? [corruption(view.corrupt)] : []
-  return { env, view, slots, puts: new Map(), drops: new Map(), rows: [], actions: [], problems, isWiped: false }
+  return {
+    env,
+    view,
+    slots,
+    puts: new Map(),
+    drops: new Map(),
+    rows: [],
+    endSeq: undefined,
+    actions: [],
+    problems,
+    isWiped: false,
+  }
 }
 
 /** The entry with this key as it is at this point of the turn. */
@@ -53,6 +66,10 @@ export function wipe(draft: Draft): void {
 export function outbox(draft: Draft, input: OutboxInput): Change {
   const change = reduceOutbox(draft.slots.outbox, input, draft.env)
   draft.slots.outbox = change.state
+  // The platform spoke of a message: the connection is worth something.
+  const { session } = draft.slots
+  if ((input.type === 'settled' || input.type === 'refused') && session.stream.owedSince > 0)
+    draft.slots.session = { ...session, stream: { ...session.stream, owedSince: 0 } }
   if (change.drop !== undefined) {
     draft.puts.delete(change.drop.seq)
     draft.drops.set(change.drop.seq, change.drop)
@@ -62,8 +79,9 @@ export function outbox(draft: Draft, input: OutboxInput): Change {
 }
 
 export function transcript(draft: Draft, input: TranscriptInput): void {
-  const { state, rows } = reduceTranscript(draft.slots.transcript, input, draft.env)
+  const { state, rows, endSeq } = reduceTranscript(draft.slots.transcript, input, draft.env)
   draft.slots.transcript = state
+  if (endSeq !== undefined) draft.endSeq = endSeq
   for (const row of rows) draft.rows.push({ ...row, epoch: draft.slots.session.epoch })
 }
 
@@ -115,6 +133,9 @@ export function writesOf(draft: Draft): Writes {
     putEntries: [...draft.puts.values()],
     dropEntries: [...draft.drops.values()].filter((entry) => !draft.puts.has(entry.seq)),
     putRows: draft.rows,
+    ...(draft.endSeq !== undefined && {
+      rowsEnd: { conversationId: draft.slots.transcript.conversationId, seq: draft.endSeq },
+    }),
     wipe: draft.isWiped,
   }
 }

@@ -67,6 +67,8 @@ export interface Writes {
   /** Dropped after the puts: an entry that is in both is gone. */
   readonly dropEntries: readonly Entry[]
   readonly putRows: readonly Row[]
+  /** The conversation ends at `seq`: rows above are dropped, before the puts. */
+  readonly rowsEnd?: { readonly conversationId: string; readonly seq: number }
   /** Empties everything but the slots, which are replaced. */
   readonly wipe?: boolean
 }

@@ -1,7 +1,7 @@
 // Machine, second half: which entries of the outbox are sent now. The states and what changes them are in outbox.ts.
 
 import { begin, type Claim, claimOf, type Env, IDLE, isDue, nextAt } from './attempt.ts'
-import { type Entry, laneOf, type Outbox, setAside, withLane } from './outbox.ts'
+import { type Entry, type Lane, laneOf, type Outbox, setAside, withLane } from './outbox.ts'
 import type { EpochMs } from './wire.ts'
 
 export interface SendAction {
@@ -16,6 +16,8 @@ export const RUN_ENTRIES_MAX = 32
 /** Each entry of a run has this long before the run counts as lost. The sender itself has the shorter deadline. */
 export const SEND_TIMEOUT_MS = 15_000
 export const STALE_AFTER_MS = 24 * 60 * 60 * 1_000
+/** Connected, and nothing acknowledged for so long: then the connection is made anew. */
+export const WATCHDOG_MS = 60_000
 
 export interface OutboxPlan {
   readonly state: Outbox
@@ -84,6 +86,21 @@ export function plan(
     wakeAt = earliest(wakeAt, attempt.retryAt)
   }
   return wakeAt === undefined ? { state, puts, actions } : { state, puts, actions, wakeAt }
+}
+
+/** Nothing comes back into the lane of a former conversation: once empty, and with nothing on the wire, it is forgotten. */
+export function withoutEmpty(outbox: Outbox, present: string): Outbox {
+  const isKept = ([name, { size, attempt }]: [string, Lane]) =>
+    name === present || size > 0 || attempt.status === 'running'
+  const all = Object.entries(outbox.lanes)
+  const kept = all.filter(isKept)
+  return kept.length === all.length ? outbox : { ...outbox, lanes: Object.fromEntries(kept) }
+}
+
+/** Does the lane wait for a word of the platform? Not while the platform itself has asked for patience. */
+export const isOwed = (outbox: Outbox, lane: string, now: EpochMs): boolean => {
+  const { size, attempt } = laneOf(outbox, lane)
+  return size > 0 && !(attempt.status === 'waiting' && attempt.floorAt > now)
 }
 
 export const earliest = (a: EpochMs | undefined, b: EpochMs | undefined): EpochMs | undefined =>

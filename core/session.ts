@@ -1,10 +1,13 @@
 // Machine: one session, one conversation, one stream. Owns the three phases (discover, validate, merge) and what may
 // never be resumed. Leaves to others: the tokens (lease.ts), what is said (transcript.ts), the wire.
 
-import { type Attempt, answers, type Claim, type Env, fail, hurry, IDLE, isRunning, letGo } from './attempt.ts'
-import { BACKOFF_CAP_MS } from './backoff.ts'
+import { type Attempt, answers, type Claim, type Env, fail, hurry, IDLE } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
+import { type Expiry, expiryOf, isDoubtful, NO_EXPIRY } from './expiry.ts'
+import { CLOSED, down, type Stream, streamClosed, streamOpened } from './live.ts'
 import type { Attributes, ConversationState, EpochMs } from './wire.ts'
+
+export { CLOSED } from './live.ts'
 
 export interface Conversation {
   readonly id: string
@@ -21,6 +24,7 @@ export interface Session {
   readonly id: string | null
   readonly isAuthenticated: boolean
   readonly expiresAt: EpochMs
+  readonly expiry: Expiry
   readonly conversation: Conversation | null
   /** Counts the conversations of this browser: the lane of entries written before their conversation exists. */
   readonly laneNumber: number
@@ -49,13 +53,6 @@ export interface Asked {
   readonly previousId: string | null
   readonly routing: Attributes
   readonly attributes: Attributes
-}
-
-export interface Stream {
-  readonly attempt: Attempt
-  readonly isOpen: boolean
-  /** Everything up to the head at opening has been read once. */
-  readonly isMerged: boolean
 }
 
 /** What the platform says when a session is opened or resumed. `conversation` is null when there is none to resume. */
@@ -89,13 +86,13 @@ export type SessionInput =
 
 /** What was quiet for longer is asked about before it is used. */
 export const VALIDATE_AFTER_MS = 15 * 60_000
-export const CLOSED: Stream = { attempt: IDLE, isOpen: false, isMerged: false }
 
 export const newSession = (epoch: string): Session => ({
   epoch,
   id: null,
   isAuthenticated: false,
   expiresAt: 0,
+  expiry: NO_EXPIRY,
   conversation: null,
   laneNumber: 1,
   routing: {},
@@ -132,7 +129,8 @@ export const isConversationOpen = (session: Session): boolean =>
 
 /** Must the platform be asked before anything stored is used? */
 export function needsOpening(session: Session, now: EpochMs): boolean {
-  if (session.id === null || !session.isValidated) return true
+  const isEnding = session.tabs > 0 && isDoubtful(session.expiry, now)
+  if (session.id === null || !session.isValidated || isEnding) return true
   // A clock that was set back says nothing about how long it was quiet.
   const quietMs = now - session.activeAt
   return !session.stream.isOpen && (quietMs > VALIDATE_AFTER_MS || quietMs < -VALIDATE_AFTER_MS)
@@ -157,7 +155,7 @@ export function reduce(session: Session, input: SessionInput, env: Env): Session
     case 'stream-opened':
       return streamOpened(session, input.claim, env)
     case 'stream-closed':
-      return closed(session, input.claim, env, input.retryAfterMs)
+      return streamClosed(session, input.claim, env, input.retryAfterMs)
     case 'parted':
       return session.farewell !== null && answers(session.farewell, input.claim)
         ? { ...session, farewell: null }
@@ -175,25 +173,12 @@ export function reduce(session: Session, input: SessionInput, env: Env): Session
         ...session,
         tabs: input.count,
         refusal: null,
-        stream: input.count > 0 ? session.stream : down(session.stream),
+        ...(input.count === 0 && { stream: down(session.stream) }),
       }
     case 'reached':
       return { ...session, isOnline: input.isOnline, activeAt: input.isOnline ? env.now : session.activeAt }
     case 'woken':
       return wake(session, env.now)
-  }
-}
-
-const down = ({ attempt }: Stream): Stream => ({ ...CLOSED, attempt: letGo(attempt) })
-
-/** While it is open, `retryAt` says from when on it counts as one that lasted. */
-function streamOpened(session: Session, claim: Claim, env: Env): Session {
-  const { attempt } = session.stream
-  if (attempt.status !== 'running' || attempt.key !== claim.key) return session
-  return {
-    ...session,
-    activeAt: env.now,
-    stream: { isMerged: false, isOpen: true, attempt: { ...attempt, retryAt: env.now + BACKOFF_CAP_MS } },
   }
 }
 
@@ -217,6 +202,7 @@ function adopt(session: Session, opened: Opened, env: Env): Session {
   const { sessionId: id, isAuthenticated, expiresAt, isActiveElsewhere } = opened
   const base = {
     ...session,
+    expiry: expiryOf(session.expiry, expiresAt === session.expiresAt, expiresAt, env.now),
     id,
     isAuthenticated,
     expiresAt,
@@ -272,17 +258,6 @@ function made(session: Session, conversation: Conversation, env: Env): Session {
     isNewWanted: false,
     activeAt: env.now,
     stream: CLOSED,
-  }
-}
-
-function closed(session: Session, claim: Claim, env: Env, retryAfterMs = 0): Session {
-  const { attempt, isOpen } = session.stream
-  if (!isRunning(attempt, claim)) return session
-  // A stream that lasted starts its backoff anew; one that ends as soon as it opens does not.
-  const running = isOpen && env.now >= attempt.retryAt ? { ...attempt, count: 1 } : attempt
-  return {
-    ...session,
-    stream: { ...CLOSED, attempt: fail(running, { ...claim, count: running.count }, env, retryAfterMs) },
   }
 }
 

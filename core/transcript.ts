@@ -87,6 +87,8 @@ export const isComplete = (transcript: Transcript): boolean =>
 export interface TranscriptChange {
   readonly state: Transcript
   readonly rows: readonly Row[]
+  /** The platform's log ends here, below what we knew: what is stored above is no longer so. */
+  readonly endSeq?: number
 }
 
 export function reduce(transcript: Transcript, input: TranscriptInput, env: Env): TranscriptChange {
@@ -128,7 +130,8 @@ function backfilled(before: Transcript, input: TranscriptInput & { type: 'backfi
   const headSeq = Math.max(state.cursor.seq, state.above.at(-1)?.seq ?? 0, input.headSeq)
   const read = { ...state, headSeq, countedSeq: Math.min(state.countedSeq, headSeq), fetch: IDLE }
   const { seq } = read.cursor
-  if (isComplete(read) || seq > before.askedSeq) return { state: read, rows }
+  const end = headSeq < before.headSeq ? { endSeq: headSeq } : {}
+  if (isComplete(read) || seq > before.askedSeq) return { state: read, rows, ...end }
   if (seq > 0 && seq !== before.stuckSeq) return { state: { ...restart(read, input.claim, env), stuckSeq: seq }, rows }
   return { state: { ...read, fetch: fail(before.fetch, input.claim, env) }, rows }
 }

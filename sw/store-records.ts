@@ -165,7 +165,7 @@ function spansOf(entries: readonly Entry[]): [number, number][] {
 
 function write(
   tx: Transaction<'readwrite'>,
-  { slots, putEntries, dropEntries, putRows, wipe }: Writes,
+  { slots, putEntries, dropEntries, putRows, rowsEnd, wipe }: Writes,
   stored: unknown,
   issue: (write: Promise<unknown>) => void,
 ): void {
@@ -173,6 +173,10 @@ function write(
   if (wipe) for (const store of [outbox, transcript, tx.objectStore('quarantine')]) issue(store.clear())
   for (const entry of putEntries) issue(outbox.put(entry))
   for (const [low, high] of spansOf(dropEntries)) issue(outbox.delete(IDBKeyRange.bound(low, high)))
+  if (rowsEnd) {
+    const { conversationId: id, seq } = rowsEnd
+    issue(transcript.delete(IDBKeyRange.bound([id, seq], [id, SEQ_MAX], true)))
+  }
   for (const row of putRows) issue(transcript.put(row))
   if (slots !== stored) issue(tx.objectStore('slots').put(slots, 'state'))
 }

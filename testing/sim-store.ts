@@ -72,6 +72,11 @@ export class Disk {
     }
     for (const entry of writes.putEntries) this.entries.set(entry.seq, deepFreeze(entry))
     for (const entry of writes.dropEntries) this.entries.delete(entry.seq)
+    const { rowsEnd } = writes
+    const ended = [...this.rows].filter(
+      ([, row]) => rowsEnd && row.conversationId === rowsEnd.conversationId && row.seq > rowsEnd.seq,
+    )
+    for (const [name] of ended) this.rows.delete(name)
     const put = writes.putRows.map((row) => ({ name: rowName(row), was: this.rows.get(rowName(row)) }))
     for (const row of writes.putRows) this.rows.set(rowName(row), deepFreeze(row))
     this.onCommit(writes)
@@ -83,6 +88,7 @@ export class Disk {
       this.slots = before.slots
       refill(this.entries, before.entries)
       for (const { name, was } of put) was === undefined ? this.rows.delete(name) : this.rows.set(name, was)
+      for (const [name, row] of ended) this.rows.set(name, row)
       if (before.rows !== undefined) refill(this.rows, before.rows)
     })
   }

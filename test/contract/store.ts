@@ -123,6 +123,15 @@ function turnContract(open: () => Promise<Store>): void {
     expect(seqs(runs.get('c2'))).toEqual([3, 6])
   })
 
+  test('[ST42] rows above the end of a log are gone, those below and of other conversations stay', async () => {
+    const store = await open()
+    const rows = [...upTo(5).map((seq) => rowOf(seq)), rowOf(9, 'c2')]
+    await put(store, { slots: slotsOf([], 5), putRows: rows })
+    await put(store, { putRows: [rowOf(4, 'c1', { text: 'new' })], rowsEnd: { conversationId: 'c1', seq: 2 } })
+    expect(seqs(await store.rows('c1', 99, 9))).toEqual([1, 2, 4])
+    expect(seqs(await store.rows('c2', 99, 9))).toEqual([9])
+  })
+
   test('[ST3] what was not read is in no run, so that no lane seems empty that is not', async () => {
     const store = await open()
     await put(store, { slots: slotsOf([entryOf(1)]), putEntries: [entryOf(1)] })

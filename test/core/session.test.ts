@@ -20,7 +20,7 @@ import { asJson, conversation, env, HOUR, MINUTE, NOW, opening, SECOND } from '.
 const claim = { key: 'a', count: 1 }
 const running: Attempt = { status: 'running', ...claim, owner: 'w1', retryAt: NOW + 15 * SECOND }
 const wished: Attempt = { status: 'waiting', ...claim, retryAt: NOW + MINUTE, floorAt: NOW + MINUTE }
-const OPEN = { isOpen: true, isMerged: true, attempt: { ...running, retryAt: NOW - 1 } }
+const OPEN = { isOpen: true, isMerged: true, owedSince: 0, attempt: { ...running, retryAt: NOW - 1 } }
 
 const session = (change: Partial<Session> = {}): Session => ({
   ...newSession('e'),

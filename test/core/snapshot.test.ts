@@ -24,7 +24,7 @@ const held = (refresh: Attempt = IDLE, expiresAt = NOW + MINUTE): Lease => ({
   refresh,
 })
 const LOST: Lease = { status: 'lost', generation: 1, code: 'LEASE_REVOKED' }
-const OPEN = { isOpen: true, isMerged: true, attempt: running }
+const OPEN = { isOpen: true, isMerged: true, owedSince: 0, attempt: running }
 
 const fresh = newSlots('e', [])
 const slots = (session: Partial<Session> = {}, change: Partial<Slots> = {}): Slots => ({

@@ -78,6 +78,7 @@ export const CODES: { readonly [code in ErrorCode]: true } = {
   MESSAGE_TOO_LONG: true,
   CONTEXT_TOO_LARGE: true,
   CONVERSATION_OVER: true,
+  SESSION_EXPIRING: true,
   LINK_TIMEOUT: true,
   LINK_CLOSED: true,
   GUARD_REFUSED: true,
