@@ -56,6 +56,9 @@ export function command(draft: Draft, change: Change, epoch: string, limits: Lim
   }
 }
 
+/** Characters of a message's metadata as JSON, where the platform does not say. */
+export const METADATA_CHARS_MAX = 8_192
+
 /** Is this the repeat of a command that was carried out, its answer lost? */
 const isRepeat = (draft: Draft, key: string): boolean => draft.slots.recent.includes(key)
 
@@ -74,6 +77,14 @@ function enqueue(draft: Draft, message: OutboundMessage, limits: Limits): Enqueu
     return error(
       'MESSAGE_TOO_LONG',
       `The message has ${message.text.length} characters, the limit is ${limits.messageCharsMax}: send it in parts.`,
+    )
+  }
+  const metadataChars = JSON.stringify(message.metadata ?? '').length
+  const { metadataCharsMax = METADATA_CHARS_MAX } = limits
+  if (metadataChars > metadataCharsMax) {
+    return error(
+      'METADATA_TOO_LARGE',
+      `The metadata have ${metadataChars} characters as JSON, the limit is ${metadataCharsMax}: store them elsewhere and send a reference.`,
     )
   }
   if (session.isSignedOut) return error('EPOCH_CHANGED', 'This visitor has signed out: connect again before you send.')

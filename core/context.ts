@@ -53,6 +53,9 @@ export interface PushAction {
   readonly version: number
 }
 
+/** How many attributes there are at most, and how long their names, where the platform does not say. */
+export const ATTRIBUTES_MAX = 100
+export const ATTRIBUTE_NAME_CHARS_MAX = 100
 export const CONTEXT_WINDOW_MS = 250
 export const CONTEXT_INTERVAL_MS = 1_000
 export const CONTEXT_TIMEOUT_MS = 10_000
@@ -95,18 +98,35 @@ export function bytesOf(values: Attributes): number {
 export function refusalOf(
   values: Attributes,
   delta: AttributeDelta,
-  { attributeCharsMax, routingBytesMax }: Limits,
+  { attributeCharsMax, attributesMax = ATTRIBUTES_MAX, routingBytesMax }: Limits,
 ): { code: ErrorCode; message: string } | undefined {
+  const tooLarge = (message: string) => ({ code: 'CONTEXT_TOO_LARGE' as const, message })
   for (const [name, value] of Object.entries(delta)) {
+    if (name.length > ATTRIBUTE_NAME_CHARS_MAX) {
+      const start = name.slice(0, 20)
+      return tooLarge(
+        `The name of the attribute "${start}…" has ${name.length} characters, the limit is ${ATTRIBUTE_NAME_CHARS_MAX}: give it a shorter one.`,
+      )
+    }
     if (typeof value === 'string' && value.length > attributeCharsMax) {
-      const message = `The attribute "${name}" has ${value.length} characters, the limit is ${attributeCharsMax}: store the value elsewhere and keep a reference here.`
-      return { code: 'CONTEXT_TOO_LARGE', message }
+      return tooLarge(
+        `The attribute "${name}" has ${value.length} characters, the limit is ${attributeCharsMax}: store the value elsewhere and keep a reference here.`,
+      )
     }
   }
-  const bytes = bytesOf(merge(values, delta))
-  if (bytes <= routingBytesMax) return undefined
-  const message = `The attributes would take ${bytes} bytes together, the limit is ${routingBytesMax}: store large values elsewhere and keep references here.`
-  return { code: 'CONTEXT_TOO_LARGE', message }
+  const after = merge(values, delta)
+  const [before, count] = [Object.keys(values).length, Object.keys(after).length]
+  // Others may have made it too many: then whatever makes it fewer is right.
+  if (count > attributesMax && count > before) {
+    return tooLarge(
+      `There would be ${count} attributes, the limit is ${attributesMax}: remove some first, or store several values as one.`,
+    )
+  }
+  const bytes = bytesOf(after)
+  if (bytes <= routingBytesMax || bytes < bytesOf(values)) return undefined
+  return tooLarge(
+    `The attributes would take ${bytes} bytes together, the limit is ${routingBytesMax}: store large values elsewhere and keep references here.`,
+  )
 }
 
 export function reduce(context: Context, input: ContextInput, env: Env): Context {

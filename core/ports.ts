@@ -142,6 +142,10 @@ export interface PlainGrant {
 
 export interface Limits {
   readonly messageCharsMax: number
+  /** Of the metadata of a message, as JSON. Default: `METADATA_CHARS_MAX`. */
+  readonly metadataCharsMax?: number
+  /** How many attributes a conversation has at most. Default: `ATTRIBUTES_MAX`. */
+  readonly attributesMax?: number
   readonly attributeCharsMax: number
   readonly routingBytesMax: number
 }

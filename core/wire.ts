@@ -234,7 +234,8 @@ export const lifeLockOf = (incarnation: string): string => `holdfast:life:${inca
 export const channelOf = (deployment: string): string => `holdfast:${deployment}`
 
 type Shape = Record<string, unknown>
-const isShape = (value: unknown): value is Shape => typeof value === 'object' && value !== null
+/** Not an array, a Map or a Date: those would travel as something else, or as nothing. */
+export const isShape = (value: unknown): value is Shape => ({}).toString.call(value) === '[object Object]'
 const isKey = (value: unknown): value is string => typeof value === 'string' && value.length > 0 && value.length <= 128
 
 export function isCaller(value: unknown): value is Caller {
@@ -260,12 +261,9 @@ export function isOutboundMessage(value: unknown): value is OutboundMessage {
 const isScalar = (value: unknown): boolean =>
   typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value))
 
-function isDelta(value: unknown): value is AttributeDelta {
-  return (
-    isShape(value) &&
-    Object.values(value).every((entry) => entry === null || typeof entry === 'string' || typeof entry === 'boolean')
-  )
-}
+export const isDelta = (value: unknown): value is AttributeDelta =>
+  isShape(value) &&
+  Object.entries(value).every(([name, one]) => name && (one === null || /^(string|boolean)$/.test(typeof one)))
 
 const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0
 
@@ -277,7 +275,7 @@ const COMMANDS: { readonly [T in Command['type']]: (command: Shape) => boolean }
   cancel: (c) => isKey(c.key),
   edit: (c) => isKey(c.key) && isOutboundMessage(c.message),
   'list-outbox': () => true,
-  history: (c) => isCount(c.limit) && (c.before === undefined || isCount(c.before)),
+  history: (c) => isCount(c.limit) && (c.before === undefined || Number.isInteger(c.before)),
   typing: (c) => typeof c.on === 'boolean',
   'mark-read': () => true,
   'start-new': (c) => isKey(c.key) && (c.routing === undefined || isDelta(c.routing)),

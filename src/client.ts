@@ -12,10 +12,10 @@ import {
   isNotice,
   PROTOCOL_VERSION,
 } from '../core/wire.ts'
-import type { Chat, State } from './api.ts'
+import type { Chat, ChatEvents, State } from './api.ts'
 import { Batch } from './batch.ts'
 import type { Browser } from './browser.ts'
-import { checkAttributes, demand, messageOf } from './content.ts'
+import { checkAttributes, checkKey, checkOptions, demand, messageOf } from './content.ts'
 import { Draft } from './draft.ts'
 import { newKey } from './key.ts'
 import type { Host } from './link.ts'
@@ -25,6 +25,17 @@ import { typing } from './typing.ts'
 
 /** Phases in which nothing can happen until the visitor does something: there the worker may sleep. */
 const RESTING: readonly State['phase'][] = ['dormant', 'auth-required', 'ended', 'signed-out']
+
+/** The events there are. */
+const EVENTS: { readonly [E in keyof ChatEvents]: true } = {
+  message: true,
+  delivery: true,
+  'auth-required': true,
+  resumed: true,
+  ended: true,
+  'signed-out': true,
+  problem: true,
+}
 
 export interface Setting {
   readonly deployment: string
@@ -100,7 +111,10 @@ export class Client implements Chat {
 
   readonly subscribe: Chat['subscribe'] = (listener) => this.mirror.subscribe(listener)
 
-  readonly on: Chat['on'] = (event, listener) => this.mirror.on(event, listener)
+  readonly on: Chat['on'] = (event, listener) => {
+    demand(Object.hasOwn(EVENTS, event), `There is no event "${event}", only ${Object.keys(EVENTS).join(', ')}.`)
+    return this.mirror.on(event, listener)
+  }
 
   readonly send: Chat['send'] = async (content) => {
     const message = messageOf(content, this.#newKey())
@@ -109,9 +123,11 @@ export class Client implements Chat {
     return this.mirror.receipt(message.key)
   }
 
-  readonly history: Chat['history'] = async ({ before, limit = 50 } = {}) => {
-    const isCount = (value: number) => value >= 0 && Number.isInteger(value)
-    demand(isCount(limit) && isCount(before ?? 0), '`before` and `limit` must be whole numbers.')
+  readonly history: Chat['history'] = async (page = {}) => {
+    checkOptions(page)
+    const { before, limit = 50 } = page
+    const areWhole = Number.isInteger(limit) && Number.isInteger(before ?? 0)
+    demand(areWhole && limit >= 0, '`before` and `limit` must be whole numbers, and `limit` not below 0.')
     return this.#call({ type: 'history', limit, ...(before !== undefined && { before }) })
   }
 
@@ -121,26 +137,30 @@ export class Client implements Chat {
 
   readonly context: Chat['context'] = {
     get: () => {
-      const values: { [name: string]: Attributes[string] | null } = Object.assign(
-        {},
-        this.state.context,
-        ...this.#unseen,
-      )
-      for (const name in values) if (values[name] === null) delete values[name]
-      return values as Attributes
+      const deltas = [this.state.context, ...this.#unseen]
+      const values = new Map(deltas.flatMap((delta) => Object.entries(delta)))
+      // Not by assignment: to set `__proto__` is not to have it.
+      return Object.fromEntries([...values].filter((pair): pair is [string, string | boolean] => pair[1] !== null))
     },
     set: async (values) => {
       checkAttributes(values)
       await this.#change({ ...values })
     },
-    remove: (...names) => this.#change(Object.fromEntries(names.map((name) => [name, null]))),
+    remove: async (...names) => {
+      demand(
+        names.every((name) => name && typeof name === 'string'),
+        'Names of attributes must be strings and not empty.',
+      )
+      await this.#change(Object.fromEntries(names.map((name) => [name, null])))
+    },
   }
 
   readonly outbox: Chat['outbox'] = {
     list: () => this.#call({ type: 'list-outbox' }),
-    retry: (key) => this.#do({ type: 'retry', key }),
-    cancel: (key) => this.#do({ type: 'cancel', key }),
+    retry: (key) => this.#on('retry', key),
+    cancel: (key) => this.#on('cancel', key),
     edit: async (key, content) => {
+      checkKey(key)
       const message = messageOf(content, this.#newKey())
       await this.#call({ type: 'edit', key, message })
       return this.mirror.receipt(message.key)
@@ -152,7 +172,9 @@ export class Client implements Chat {
     return this.#do({ type: 'start-new', key: this.#newKey(), ...(routing && { routing }) })
   }
 
-  readonly logout: Chat['logout'] = async ({ unsent = 'refuse' } = {}) => {
+  readonly logout: Chat['logout'] = async (options = {}) => {
+    checkOptions(options)
+    const { unsent = 'refuse' } = options
     demand(/^(send|discard|refuse)$/.test(unsent), "`unsent` must be 'send', 'discard' or 'refuse'.")
     const answer = await this.#call({ type: 'logout', unsent })
     await this.mirror.pull()
@@ -194,6 +216,11 @@ export class Client implements Chat {
   async #call<C extends Command>(command: C, epoch?: string): Promise<AnswerTo<C>> {
     if (this.#isClosed) throw closed()
     return this.#host.run(this.#caller(epoch), command)
+  }
+
+  async #on(type: 'retry' | 'cancel', key: string): Promise<void> {
+    checkKey(key)
+    await this.#call({ type, key })
   }
 
   async #do(command: Command): Promise<void> {

@@ -5,7 +5,7 @@ import { isHoldfastError } from '../core/errors.ts'
 import type { Chat, ConnectOptions, LocalModule, LocalWorker } from './api.ts'
 import { browser } from './browser.ts'
 import { openChat } from './client.ts'
-import { checkAttributes, demand } from './content.ts'
+import { checkAttributes, checkOptions, demand } from './content.ts'
 import { type Host, Link } from './link.ts'
 import { Registration } from './registration.ts'
 
@@ -22,9 +22,13 @@ import { Registration } from './registration.ts'
  * chat.subscribe((state) => render(state))
  */
 export async function connect(options: ConnectOptions): Promise<Chat> {
-  const { worker, deployment, type = 'classic', scope, routingData: routing, local } = Object(options) as ConnectOptions
+  checkOptions(options)
+  const { worker, deployment, type = 'classic', scope, routingData: routing, local } = options
   demand(typeof deployment === 'string' && deployment !== '', '`deployment` must be a name.')
   demand(typeof worker === 'string' || worker instanceof URL, '`worker` must be an address.')
+  demand(type === 'classic' || type === 'module', "`type` must be 'classic' or 'module'.")
+  demand(scope === undefined || typeof scope === 'string', '`scope` must be an address.')
+  demand(local === undefined || typeof local === 'function', '`local` must be a function.')
   if (routing !== undefined) checkAttributes(routing)
   const script = new URL(worker, document.baseURI)
   const scopeUrl = scope === undefined ? new URL('.', script) : new URL(scope, document.baseURI)

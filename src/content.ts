@@ -1,7 +1,7 @@
 // What a site hands over, checked before anything happens. Limits that a platform sets are the worker's to check.
 
 import { HoldfastError } from '../core/errors.ts'
-import { isOutboundMessage, type OutboundMessage } from '../core/wire.ts'
+import { type Attributes, isDelta, isOutboundMessage, isShape, type OutboundMessage } from '../core/wire.ts'
 import type { Content } from './api.ts'
 
 export const MESSAGE_CHARS_MAX = 4_096
@@ -16,7 +16,7 @@ export function messageOf(content: string | Content, key: string): OutboundMessa
   const { text, metadata } = typeof content === 'string' ? { text: content } : (Object(content) as Content)
   demand(typeof text === 'string' && text.trim() !== '', 'The text of a message must be a string and not blank.')
   const message = metadata === undefined ? { key, text } : { key, text, metadata }
-  demand(isOutboundMessage(message), 'Metadata must be strings, finite numbers and booleans.')
+  demand(isOutboundMessage(message), 'Metadata must be an object of strings, finite numbers and booleans.')
   if (text.length > MESSAGE_CHARS_MAX) {
     const fact = `The message has ${text.length} characters, the limit is ${MESSAGE_CHARS_MAX}: send it in parts.`
     throw new HoldfastError('MESSAGE_TOO_LONG', fact)
@@ -24,8 +24,15 @@ export function messageOf(content: string | Content, key: string): OutboundMessa
   return message
 }
 
-export function checkAttributes(values: unknown): void {
-  const isFlat = (value: unknown) => typeof value === 'string' || typeof value === 'boolean'
-  const isRight = Object(values) === values && Object.values(values as object).every(isFlat)
-  demand(isRight, 'Attributes must be strings and booleans.')
+export function checkAttributes(values: unknown): asserts values is Attributes {
+  const isRight = isDelta(values) && !Object.values(values).includes(null)
+  demand(isRight, 'Attributes must be an object of strings and booleans, each with a name.')
+}
+
+export function checkKey(key: unknown): void {
+  demand(typeof key === 'string' && key !== '', 'A message is named by the `key` of its receipt, a string.')
+}
+
+export function checkOptions(options: unknown): void {
+  demand(isShape(options), 'Options must be an object.')
 }

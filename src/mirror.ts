@@ -4,6 +4,7 @@
 import type { HoldfastError } from '../core/errors.ts'
 import type { Answers, Message, Outcome, Snapshot } from '../core/wire.ts'
 import type { ChatEvents, Receipt, State } from './api.ts'
+import { demand } from './content.ts'
 import { type Change, changesOf, note } from './changes.ts'
 import type { Host } from './link.ts'
 
@@ -52,6 +53,7 @@ export class Mirror {
   }
 
   on(name: Name, listener: Listener): () => void {
+    demand(typeof listener === 'function', 'A listener must be a function.')
     // One of its own for each call, so that a function given twice can be ended once.
     const own: Listener = (detail) => listener(detail)
     const listeners = this.#listeners.get(name) ?? new Set()

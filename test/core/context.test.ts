@@ -69,6 +69,27 @@ describe('limits', () => {
     expect(refusalOf({}, { a: 'four' }, { ...LIMITS, attributeCharsMax: 3 })?.code).toBe('CONTEXT_TOO_LARGE')
   })
 
+  test('[CX30] a name beyond its limit is refused, and its message shows only the beginning', () => {
+    expect(refusalOf({}, { ['n'.repeat(100)]: '1' }, LIMITS)).toBeUndefined()
+    const refusal = refusalOf({}, { ['n'.repeat(101)]: '1' }, LIMITS)
+    expect(refusal).toMatchObject({
+      code: 'CONTEXT_TOO_LARGE',
+      message: expect.stringMatching(/"n{20}….* 101 .* 100:/),
+    })
+  })
+
+  test('[CX30] so is one attribute too many; what makes too many fewer is accepted', () => {
+    const some = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, at) => [`n${at}`, '1']))
+    expect(refusalOf(some(99), { x: true }, LIMITS)).toBeUndefined()
+    const refusal = refusalOf(some(100), { x: true }, LIMITS)
+    expect(refusal).toMatchObject({ code: 'CONTEXT_TOO_LARGE', message: expect.stringMatching(/101 .* 100: remove/) })
+    expect(refusalOf(some(100), { n1: '2' }, LIMITS)).toBeUndefined()
+    expect(refusalOf(some(105), { n1: null }, LIMITS)).toBeUndefined()
+    expect(refusalOf(some(2), { x: true }, { ...LIMITS, attributesMax: 2 })?.code).toBe('CONTEXT_TOO_LARGE')
+    const large = { a: 'x'.repeat(50), b: 'x'.repeat(50) }
+    expect(refusalOf(large, { a: null }, { ...LIMITS, routingBytesMax: 20 })).toBeUndefined()
+  })
+
   test('[CX3] the bytes are those of an encoder, whatever the characters', () => {
     const attributes = fc.dictionary(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }))
     fc.assert(

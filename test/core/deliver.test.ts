@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { METADATA_CHARS_MAX } from '../../core/commands.ts'
 import { decide } from '../../core/decide.ts'
 import { reportOf } from '../../core/diagnose.ts'
 import { countsOf } from '../../core/outbox.ts'
@@ -309,6 +310,23 @@ describe('what the site does', () => {
     await play.tick()
     expect(play.the('send').claim.count).toBe(2)
   })
+})
+
+test('[OB51] metadata over the limit are refused alone, with both numbers and a hint', async () => {
+  const play = await live()
+  const metadata = (chars: number) => ({ note: 'x'.repeat(chars - '{"note":""}'.length) })
+  const messages = [
+    { key: 'a', text: 'a', metadata: metadata(METADATA_CHARS_MAX) },
+    { key: 'b', text: 'b', metadata: metadata(METADATA_CHARS_MAX + 1) },
+  ]
+  const answer = await play.command({ type: 'enqueue', messages })
+  const error = { code: 'METADATA_TOO_LARGE', message: expect.stringMatching(/8193 .* 8192: .* a reference/) }
+  expect(answer).toMatchObject({ value: [{ seq: 1 }, { error }] })
+  expect(await play.keys()).toEqual(['a'])
+  const edit = { type: 'edit' as const, key: 'a', message: { ...messages[1], key: 'c', text: 'c' } }
+  await play.turn(play.sent('1', play.the('send').claim, UNREACHABLE))
+  expect(await play.command(edit)).toMatchObject({ refusal: { code: 'METADATA_TOO_LARGE' } })
+  expect(await play.keys()).toEqual(['a'])
 })
 
 describe('a conversation that takes no messages', () => {

@@ -76,6 +76,7 @@ export const CODES: { readonly [code in ErrorCode]: true } = {
   OUTBOX_INFLIGHT: true,
   OUTBOX_UNSENT: true,
   MESSAGE_TOO_LONG: true,
+  METADATA_TOO_LARGE: true,
   CONTEXT_TOO_LARGE: true,
   CONVERSATION_OVER: true,
   SESSION_EXPIRING: true,

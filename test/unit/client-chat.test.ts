@@ -144,6 +144,22 @@ describe('context', () => {
     expect(chat.context.get()).toEqual({ cart: '1' })
   })
 
+  test('[CX31] no name is special: it is set, seen and removed like any other', async () => {
+    const { chat, worker } = await open({ context: JSON.parse('{"__proto__":"1","constructor":"2"}') })
+    expect(JSON.stringify(chat.context.get())).toBe('{"__proto__":"1","constructor":"2"}')
+    const set = chat.context.set(JSON.parse('{"__proto__":"3","hasOwnProperty":true}'))
+    const shown = '{"__proto__":"3","constructor":"2","hasOwnProperty":true}'
+    expect(JSON.stringify(chat.context.get())).toBe(shown)
+    await set
+    const removed = chat.context.remove('__proto__', 'constructor')
+    expect(JSON.stringify(chat.context.get())).toBe('{}')
+    await removed
+    expect(worker.commands('set-context').map(({ delta }) => JSON.stringify(delta))).toEqual([
+      '{"__proto__":"3","hasOwnProperty":true}',
+      '{"__proto__":null,"constructor":null}',
+    ])
+  })
+
   test.each([[{ total: 12 }], [{ cart: null }], ['cart'], [undefined]])('[PG13] %j is a TypeError', async (values) => {
     const { chat } = await open()
     await expect(chat.context.set(values as never)).rejects.toBeInstanceOf(TypeError)
@@ -264,6 +280,51 @@ describe('the other commands', () => {
     await expect(chat.outbox.edit('k', '')).rejects.toBeInstanceOf(TypeError)
     await chat.diagnose()
     expect(worker.calls.map(({ command }) => command.type)).toEqual(['pull', 'diagnose'])
+  })
+
+  const chatOf = async () => (await open()).chat
+  type Chat = Awaited<ReturnType<typeof chatOf>>
+  const wrong: readonly (readonly [string, (chat: Chat) => unknown])[] = [
+    ['subscribe()', (chat) => chat.subscribe(undefined as never)],
+    ['on(message)', (chat) => chat.on('message', undefined as never)],
+    ['on(nothing known)', (chat) => chat.on('mesage' as never, () => {})],
+    ['on(toString)', (chat) => chat.on('toString' as never, () => {})],
+    ['send(list)', (chat) => chat.send(['a'] as never)],
+    ['send(null)', (chat) => chat.send(null as never)],
+    ['send with a list as metadata', (chat) => chat.send({ text: 'a', metadata: ['b'] as never })],
+    ['send with a Map as metadata', (chat) => chat.send({ text: 'a', metadata: new Map([['b', 1]]) as never })],
+    ['history(5)', (chat) => chat.history(5 as never)],
+    ['history(null)', (chat) => chat.history(null as never)],
+    ['history of half a message', (chat) => chat.history({ limit: 1.5 })],
+    ['history before a word', (chat) => chat.history({ before: 'm1' as never })],
+    ['draft', (chat) => Object.assign(chat.draft, { text: null })],
+    ['context.set()', (chat) => chat.context.set(undefined as never)],
+    ['context.set(list)', (chat) => chat.context.set([] as never)],
+    ['context.set(Map)', (chat) => chat.context.set(new Map([['a', 'b']]) as never)],
+    ['context.set without a name', (chat) => chat.context.set({ '': 'a' })],
+    ['context.set of an object', (chat) => chat.context.set({ a: { b: 'c' } as never })],
+    ['context.remove(5)', (chat) => chat.context.remove(5 as never)],
+    ['context.remove(list)', (chat) => chat.context.remove(['a', 'b'] as never)],
+    ['context.remove without a name', (chat) => chat.context.remove('')],
+    ['outbox.retry()', (chat) => chat.outbox.retry(undefined as never)],
+    ['outbox.cancel(empty)', (chat) => chat.outbox.cancel('')],
+    ['outbox.edit()', (chat) => chat.outbox.edit(undefined as never, 'a')],
+    ['outbox.edit(key)', (chat) => chat.outbox.edit('k', undefined as never)],
+    ['logout(word)', (chat) => chat.logout('send' as never)],
+    ['logout(null)', (chat) => chat.logout(null as never)],
+  ]
+
+  test.each(wrong)('[PG30] %s is a TypeError with a sentence, before anything happens', async (_, call) => {
+    const { chat, worker } = await open()
+    const { state } = chat
+    const error = await Promise.resolve()
+      .then(() => call(chat))
+      .catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(TypeError)
+    expect((error as TypeError).message).toMatch(/^[`A-Z].* (must|is|no) .*\.$/)
+    await chat.diagnose()
+    expect(worker.calls.map(({ command }) => command.type)).toEqual(['pull', 'diagnose'])
+    expect([chat.state, chat.context.get()]).toEqual([state, {}])
   })
 
   test('[PG17] a tab that has let go hears and asks nothing more', async () => {

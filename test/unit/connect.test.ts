@@ -54,6 +54,11 @@ describe('options', () => {
     ['an address that is none', { worker: 'https://', deployment: 'acme' }],
     ['no deployment', { worker: '/sw.js' }],
     ['an empty deployment', { worker: '/sw.js', deployment: '' }],
+    ['a list of options', [{ worker: '/sw.js', deployment: 'acme' }]],
+    ['another type of script', { worker: '/sw.js', deployment: 'acme', type: 'sharedworker' }],
+    ['a scope that is no address', { worker: '/sw.js', deployment: 'acme', scope: 7 }],
+    ['a local engine that is no function', { worker: '/sw.js', deployment: 'acme', local: {} }],
+    ['a list as routing data', { worker: '/sw.js', deployment: 'acme', routingData: ['sales'] }],
     ['routing data in layers', { worker: '/sw.js', deployment: 'acme', routingData: { to: { queue: 'sales' } } }],
   ])('[PG18] %s is a TypeError before anything happens', async (_, options) => {
     const container = containerWith(new FakeWorker())

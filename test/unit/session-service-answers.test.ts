@@ -45,6 +45,7 @@ const TABLE = [
   { status: 404, body: { code: 'unknown-conversation' }, verdict: 'read-only', code: 'CONVERSATION_OVER' },
   { status: 409, body: { code: 'conversation-closed' }, verdict: 'read-only', code: 'CONVERSATION_OVER' },
   { status: 404, body: { code: 'unknown-deployment' }, verdict: 'refuse', code: 'DEPLOYMENT_UNKNOWN' },
+  { status: 400, body: { code: 'metadata-too-large' }, verdict: 'refuse', code: 'METADATA_TOO_LARGE' },
   { status: 400, body: { code: 'message-too-long' }, verdict: 'refuse', code: 'MESSAGE_TOO_LONG' },
   { status: 400, body: { code: 'attribute-too-long' }, verdict: 'drop-attributes', code: 'CONTEXT_TOO_LARGE' },
   { status: 400, body: { code: 'too-many-attributes' }, verdict: 'drop-attributes', code: 'CONTEXT_TOO_LARGE' },
