@@ -17,7 +17,7 @@ import { SqlStore } from './store.ts'
 
 export const STORE_FILE = 'holdfast.db'
 
-export type Backing = { store: SqlStore; keys: KeySource }
+export type Backing = { store: SqlStore; keys: KeySource; run: (sql: string) => Promise<void> }
 
 export async function openBacking(settings: Settings, ring: KeyRing | undefined, now: () => EpochMs): Promise<Backing> {
   const isInMemory = settings.data === ':memory:'
@@ -33,9 +33,10 @@ export async function openBacking(settings: Settings, ring: KeyRing | undefined,
     await driver.close()
     throw error
   })
-  if (ring !== undefined) return { store, keys: givenKeys(ring) }
-  if (settings.database !== undefined) return { store, keys: sharedKeys(store.shared, now) }
-  return { store, keys: isInMemory ? givenKeys(await makeKeyRing()) : folderKeys(settings.data) }
+  const run = (sql: string) => driver.script(sql)
+  if (ring !== undefined) return { store, keys: givenKeys(ring), run }
+  if (settings.database !== undefined) return { store, keys: sharedKeys(store.shared, now), run }
+  return { store, keys: isInMemory ? givenKeys(await makeKeyRing()) : folderKeys(settings.data), run }
 }
 
 /** The keys alone, for tools: a folder's are read beside a running service, a database's from the database. */

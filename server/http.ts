@@ -4,7 +4,7 @@ import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { matchedRoutes } from 'hono/route'
 import { openAPIRouteHandler } from 'hono-openapi'
-import { errorFields } from './log.ts'
+import { errorFields, rarely } from './log.ts'
 import { isAllowedSomewhere } from './origins.ts'
 import type { Env, Parts } from './parts.ts'
 import { problem } from './problem.ts'
@@ -23,6 +23,10 @@ const PREFLIGHT_SECONDS = '600'
 const ALLOWED_HEADERS =
   'Authorization, Content-Type, Idempotency-Key, X-Idempotency-Key, If-Match, If-None-Match, Holdfast-Fence'
 const EXPOSED_HEADERS = 'ETag, Idempotent-Replayed, Retry-After, Date'
+/** When to come back: a database is often back in seconds, a disk has to be cleared by somebody. */
+const [STORE_AWAY_SECONDS, STORE_FULL_SECONDS] = ['5', '30']
+/** Between two lines of the log about the store. */
+const STORE_LINE_MS = 1000
 const COUNTERS = ['http_2xx', 'http_3xx', 'http_4xx', 'http_5xx'] as const
 
 export function httpApp(parts: Parts): Hono<Env> {
@@ -57,7 +61,8 @@ export function httpApp(parts: Parts): Hono<Env> {
     }),
   )
   app.notFound((c) => problem(c, 'not-found'))
-  app.onError((error, c) => failed(parts, c, error))
+  const tell = rarely(STORE_LINE_MS)
+  app.onError((error, c) => storeFailed(parts, c, error, tell) ?? failed(parts, c, error))
   return app
 }
 
@@ -109,7 +114,22 @@ function failed(parts: Parts, c: Context<Env>, error: unknown): Response {
     return error.getResponse()
   }
   parts.log('error', 'request-failed', { method: c.req.method, ...errorFields(error) })
+  return problem(c, 'internal-error')
+}
+
+/** A store that does not answer, or whose disk is full. Undefined for every other error. */
+function storeFailed(
+  parts: Parts,
+  c: Context<Env>,
+  error: unknown,
+  tell: ReturnType<typeof rarely>,
+): Response | undefined {
   const { code } = Object(error) as { code?: unknown }
-  const isStore = typeof code === 'string' && /^(SQLITE_|ERR_SQLITE|STORE_UNAVAILABLE)/.test(code)
-  return isStore ? problem(c, 'store-unavailable', { headers: { 'Retry-After': '5' } }) : problem(c, 'internal-error')
+  if (typeof code !== 'string' || !/^(SQLITE_|ERR_SQLITE|STORE_)/.test(code)) return undefined
+  parts.metrics.count('store_refusals')
+  const told = tell(parts.now())
+  if (told) parts.log('error', 'request-failed', { method: c.req.method, ...errorFields(error), ...told })
+  return code === 'STORE_FULL'
+    ? problem(c, 'store-full', { headers: { 'Retry-After': STORE_FULL_SECONDS } })
+    : problem(c, 'store-unavailable', { headers: { 'Retry-After': STORE_AWAY_SECONDS } })
 }

@@ -9,6 +9,23 @@ export function logTo(write: ((entry: LogEntry) => void) | undefined, now: () =>
   return (level, event, fields) => write({ at: now(), level, event, ...fields })
 }
 
+/**
+ * For what a whole load of requests meets at the same moment, as a full disk, which a line for each would fill further:
+ * says whether this one is written down, and how many were not since the last.
+ */
+export function rarely(everyMs: number): (now: number) => { left: number } | undefined {
+  let [toldAt, left] = [Number.NEGATIVE_INFINITY, 0]
+  return (now) => {
+    if (now - toldAt < everyMs) {
+      left++
+      return undefined
+    }
+    const told = { left }
+    ;[toldAt, left] = [now, 0]
+    return told
+  }
+}
+
 /** The part of an error that is safe to write down. */
 export function errorFields(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { error: typeof error }

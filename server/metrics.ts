@@ -22,6 +22,7 @@ const COUNTERS = {
   sockets_opened: 'Sockets that authenticated.',
   sockets_dropped: 'Sockets ended because they took too little, too much or no notice.',
   rate_limited: 'Requests and streams refused because of a limit.',
+  store_refusals: 'Requests refused because the store was away or its disk full.',
   http_2xx: 'Answers by class.',
   http_3xx: 'Answers by class.',
   http_4xx: 'Answers by class.',

@@ -48,6 +48,7 @@ export const PROBLEMS = {
   'internal-error': [500, 'The service failed.'],
   'identity-unavailable': [503, "The site's keys cannot be read just now."],
   'store-unavailable': [503, 'The store does not answer.'],
+  'store-full': [503, 'The disk of the store is full: nothing new is taken until there is room.'],
   draining: [503, 'This node is shutting down.'],
 } as const satisfies Record<string, readonly [number, string]>
 

@@ -58,7 +58,8 @@ export async function createSessionService(options: ServiceOptions = {}): Promis
   const settings = settingsFrom(options)
   const now = options.now ?? Date.now
   const log = logTo(options.log, now)
-  const { store, keys } = await openBacking(settings, options.keys, now)
+  const { store, keys, run } = await openBacking(settings, options.keys, now)
+  options.hooks?.storeOpened?.(run)
   const fanout = await openFanout(settings, log)
   const tokens = await Tokens.from(await keys.read(), now)
   const gate = new Gate(tokens, store, now)

@@ -107,6 +107,8 @@ export type ServiceOptions = {
   hooks?: {
     /** Awaited after a call has committed and before it is answered; `route` as in the OpenAPI document, `POST /…`. */
     afterCommit?: (route: string) => Promise<void> | void
+    /** Handed a way to run SQL in the store beside the service, once it is open. */
+    storeOpened?: (run: (sql: string) => Promise<void>) => void
   }
 }
 

@@ -1,6 +1,6 @@
 // Sessions and token families in the tables. Each write reads its row under a lock, asks session.ts, and
 // stores the verdict; what a grant looks like is decided elsewhere.
-import type { Driver, Query, Row } from './drivers/driver.ts'
+import { type Driver, type Query, type Row, StoreFullError } from './drivers/driver.ts'
 import { answerOf, FAMILY_COLUMNS, SESSION_COLUMNS, type Session, toFamily, toSession, Undo } from './rows.ts'
 import {
   advanceSession,
@@ -175,8 +175,9 @@ export class SessionStore {
     if (present === undefined || !isLive(present, now)) return 'gone'
     if (present.sessionId !== sessionId) return 'moved'
     const isFresh = now - (rows[0]?.['used_at'] as EpochMs) < USED_STEP_MS
-    if (isFresh && confirm(present, generation, now) === present) return 'live'
-    return this.#driver.tx(async (q) => {
+    const hasArrived = confirm(present, generation, now) === present
+    if (isFresh && hasArrived) return 'live'
+    const noted = this.#driver.tx(async (q) => {
       const family = await lockFamily(q, familyId)
       if (family === null || !isLive(family, now)) return 'gone'
       if (family.sessionId !== sessionId) return 'moved'
@@ -184,6 +185,11 @@ export class SessionStore {
       if (confirmed !== family) await saveFamily(q, confirmed)
       await markUsed(q, familyId, now)
       return 'live'
+    })
+    return noted.catch((error: unknown) => {
+      // A full disk can still be read: only a proof of arrival has to be kept before anybody is let in.
+      if (hasArrived && error instanceof StoreFullError) return 'live'
+      throw error
     })
   }
 

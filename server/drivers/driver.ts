@@ -29,6 +29,16 @@ export class StoreBusyError extends Error {
   override readonly name = 'StoreBusyError'
 }
 
+/** The disk takes no more. What was acknowledged is on it, and can be read. */
+export class StoreFullError extends Error {
+  override readonly name = 'StoreFullError'
+  readonly code = 'STORE_FULL'
+
+  constructor(cause?: unknown) {
+    super('The disk of the store is full.', { cause })
+  }
+}
+
 /** The database does not answer, or cannot for now. Nothing is known of a commit that was under way. */
 export class StoreUnavailableError extends Error {
   override readonly name = 'StoreUnavailableError'

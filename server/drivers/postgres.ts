@@ -2,7 +2,7 @@
 // every wait. What the database cannot do just now becomes one error; what it asks to repeat is repeated here.
 import { createHash } from 'node:crypto'
 import type { Pool, PoolClient } from 'pg'
-import { type Driver, type Query, type Row, type SqlValue, StoreUnavailableError } from './driver.ts'
+import { type Driver, type Query, type Row, type SqlValue, StoreFullError, StoreUnavailableError } from './driver.ts'
 
 export type PostgresOptions = {
   /** `postgres://user:password@host:port/database`; whatever libpq's URLs can say. */
@@ -32,6 +32,7 @@ const INT8 = 20
 
 /** Classes of SQLSTATE that speak of the server and not of the statement: see appendix A of its manual. */
 const UNAVAILABLE_STATES = /^(08|28|3D|53|57|58|25006|25P03)/
+const DISK_FULL = '53100'
 const UNAVAILABLE_WORDS = /Connection terminated|timeout exceeded when trying to connect|read timeout|not queryable/
 
 export async function openPostgres(options: PostgresOptions): Promise<Driver> {
@@ -189,5 +190,6 @@ function isUnavailable(error: unknown): boolean {
 }
 
 function translated(error: unknown): unknown {
+  if (stateOf(error) === DISK_FULL) return new StoreFullError(error)
   return isUnavailable(error) || RETRIED.has(stateOf(error)) ? new StoreUnavailableError(stateOf(error), error) : error
 }

@@ -1,7 +1,9 @@
 // The embedded store: one SQLite file, one connection, held exclusively. Uses node:sqlite where Node has
 // it and libsql where it has not. Transactions that arrive together share one commit, and so one fsync.
-import { type Driver, type Query, type Row, type SqlValue, StoreBusyError } from './driver.ts'
+import { type Driver, type Query, type Row, type SqlValue, StoreBusyError, StoreFullError } from './driver.ts'
 
+/** SQLite's result code where the disk, or the room the file was given, is used up. */
+const SQLITE_FULL = 13
 /** Transactions in one commit at most: bounds how long the first of them waits. */
 const BATCH_MAX = 256
 
@@ -155,7 +157,12 @@ class SqliteDriver implements Driver {
       const value = await job.fn(this.#inside)
       settled.push(() => job.resolve(value))
     } catch (error) {
-      this.#run('rollback to job')
+      try {
+        this.#run('rollback to job')
+      } catch {
+        // A full disk may have undone the whole batch already; why it did is what everybody in it is told.
+        throw error
+      }
       settled.push(() => job.reject(error))
     }
     this.#run('release job')
@@ -183,6 +190,17 @@ class SqliteDriver implements Driver {
       prepared = { statement: this.#database.prepare(text), order }
       this.#prepared.set(sql, prepared)
     }
-    return prepared.statement.all(prepared.order.map((index) => params[index] ?? null))
+    const { statement, order } = prepared
+    try {
+      return statement.all(order.map((index) => params[index] ?? null))
+    } catch (error) {
+      throw isFull(error) ? new StoreFullError(error) : error
+    }
   }
+}
+
+/** libsql names the result, node:sqlite numbers it. */
+function isFull(error: unknown): boolean {
+  const { code, errcode } = Object(error) as { code?: unknown; errcode?: unknown }
+  return code === 'SQLITE_FULL' || (typeof errcode === 'number' && (errcode & 0xff) === SQLITE_FULL)
 }
