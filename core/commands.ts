@@ -97,7 +97,8 @@ function enqueue(draft: Draft, message: OutboundMessage, limits: Limits): Enqueu
 
 function setContext(draft: Draft, change: Change & { type: 'set-context' }, limits: Limits): Reply {
   if (isRepeat(draft, change.key)) return { value: draft.slots.context.values }
-  const refusal = refusalOf(draft.slots.context.values, change.delta, limits)
+  const { values } = draft.slots.context
+  const refusal = refusalOf(values, change.delta, limits) ?? draft.unkeyed?.refusal(values, change.delta, limits)
   if (refusal !== undefined) return { refusal }
   remember(draft, change.key)
   draft.slots.context = reduceContext(draft.slots.context, { type: 'context-set', delta: change.delta }, draft.env)
@@ -115,7 +116,13 @@ function onEntry(draft: Draft, key: string, use: (entry: Known) => Reply): Reply
   )
 }
 
+/** Where no key protects it: sent, and nobody knows whether it arrived. In a conversation that is over it may be let go. */
+const isUncertain = (draft: Draft, { sentAt, live }: Known): boolean =>
+  sentAt !== undefined && live === laneNameOf(draft.slots.session) && !isPresentOver(draft.slots.session)
+
 function cancel(draft: Draft, entry: Known): Reply {
+  if (isUncertain(draft, entry))
+    return refuse('OUTBOX_INFLIGHT', 'The message may have been sent: wait until that is known.')
   const { refusal } = outbox(draft, { type: 'cancelled', entry })
   if (refusal !== undefined) return { refusal }
   remember(draft, entry.key)
@@ -127,7 +134,7 @@ function edit(draft: Draft, key: string, message: OutboundMessage, limits: Limit
   const known = entryOf(draft, message.key) ?? rowOf(draft, message.key)
   if (known !== undefined) return { value: { seq: known.seq } }
   return onEntry(draft, key, (entry) => {
-    if (isClaimed(draft.slots.outbox, entry))
+    if (isClaimed(draft.slots.outbox, entry) || isUncertain(draft, entry))
       return refuse('OUTBOX_INFLIGHT', 'The message is being sent right now: wait for its outcome.')
     const added = enqueue(draft, message, limits)
     if ('error' in added) return refuse(added.error.code ?? 'OUTBOX_REFUSED', added.error.message)
@@ -155,7 +162,7 @@ function startNew(draft: Draft, change: Change & { type: 'start-new' }, limits: 
 }
 
 /** Nothing of this identity stays. What is unsent is the site's decision, made before. */
-function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse'): Reply {
+export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse'): Reply {
   const { session } = draft.slots
   if (session.isSignedOut) return DONE
   const { queued, inflight, parked = 0, dead, stale } = countsIn(draft.slots)

@@ -16,6 +16,7 @@ import { plan as planSession, planFarewell } from './phases.ts'
 import { isConversationOpen, laneNameOf, needsOpening, reduce as reduceSession } from './session.ts'
 import type { Slots } from './state.ts'
 import { isComplete, plan as planTranscript } from './transcript.ts'
+import type { Traffic, Unkeyed } from './unkeyed.ts'
 import type { EpochMs } from './wire.ts'
 
 /** What a deployment is made of, as far as decisions depend on it. */
@@ -23,6 +24,7 @@ export interface Setup {
   readonly capabilities: Capabilities
   /** The refresh token is an HttpOnly cookie: opening needs no token of ours, and grants a new one. */
   readonly isBroker: boolean
+  readonly unkeyed?: Unkeyed | undefined
 }
 
 export interface Decision {
@@ -36,9 +38,11 @@ export interface Decision {
 }
 
 /** What the turn must read, judged from the inputs and from the slots as they were last seen: a hint that costs nothing. */
-export function wantedBy(inputs: readonly Input[], last: Slots | undefined, env: Env): Wanted {
+export function wantedBy(inputs: readonly Input[], last: Slots | undefined, env: Env, isUnkeyed = false): Wanted {
   const keys = new Set<string>()
   let isDurable = last !== undefined && planLease(last.lease, env).action !== undefined
+  // What goes on the wire without a key is on the disk first, whatever happens.
+  isDurable ||= isUnkeyed && last !== undefined && laneOf(last.outbox, laneNameOf(last.session)).size > 0
   let settled = 0
   for (const input of inputs) {
     for (const key of keysOf(input)) {
@@ -81,9 +85,10 @@ function keysOf(input: Input): readonly string[] {
 
 /** Folds in what happened, says what is due, and lists what is to be written, told and done. */
 export function decide(view: View, inputs: readonly Input[], wanted: Wanted, setup: Setup, env: Env): Decision {
-  const draft = newDraft(view, env)
+  const draft = newDraft(view, env, setup.unkeyed)
   const replies = inputs.map((input) => {
-    if (input.type === 'command') return command(draft, input.command, input.epoch, setup.capabilities.limits)
+    const limits = draft.slots.limits ?? setup.capabilities.limits
+    if (input.type === 'command') return command(draft, input.command, input.epoch, limits)
     fold(draft, input)
     return undefined
   })
@@ -121,6 +126,8 @@ function planPhases(draft: Draft, setup: Setup): EpochMs | undefined {
   const { state, action, wakeAt } = isParting
     ? planFarewell({ ...slots.session, farewell }, env)
     : planSession(slots.session, gate, env)
+  const heldUntil = action?.type === 'connect' ? draft.unkeyed?.admit(draft, 'connect') : undefined
+  if (heldUntil !== undefined) return heldUntil
   slots.session = state
   if (action !== undefined) draft.actions.push(action)
   return wakeAt
@@ -152,10 +159,23 @@ function planTraffic(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | unde
   const { session } = slots
   const isValid = isConversationOpen(session) && !session.isNewWanted && !needsOpening(session, env.now)
   const isOpen = isValid && isUsable(slots.lease, env.now)
-  const present = laneNameOf(session)
   const maySend = isOpen && (setup.capabilities.sendWithoutStream || session.stream.isOpen)
-  const sends = planOutbox(slots.outbox, runsOf(draft, wanted.runEntries), (lane) => maySend && lane === present, env)
-  slots.outbox = withoutEmpty(sends.state, present)
+  const present = laneNameOf(session)
+  const traffic = { isOpen, maySend, runs: runsOf(draft, wanted.runEntries), isDurable: wanted.isDurable }
+  const wakeAt = draft.unkeyed ? draft.unkeyed.plan(draft, traffic) : planKeyed(draft, traffic)
+  slots.outbox = withoutEmpty(slots.outbox, present)
+  if (session.stream.isOpen && !session.stream.isMerged && isComplete(slots.transcript)) {
+    slots.session = { ...session, stream: { ...session.stream, isMerged: true } }
+  }
+  return earliest(wakeAt, planWatch(draft, maySend && isOwed(slots.outbox, present, env.now)))
+}
+
+function planKeyed(draft: Draft, { isOpen, maySend, runs }: Traffic): EpochMs | undefined {
+  const { slots, env } = draft
+  const { session } = slots
+  const present = laneNameOf(session)
+  const sends = planOutbox(slots.outbox, runs, (lane) => maySend && lane === present, env)
+  slots.outbox = sends.state
   for (const put of sends.puts) draft.puts.set(put.seq, put)
   const context = planContext(slots.context, isOpen, env)
   slots.context = context.state
@@ -163,11 +183,7 @@ function planTraffic(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | unde
   slots.transcript = transcript.state
   for (const action of [...sends.actions, context.action, transcript.action])
     if (action !== undefined) draft.actions.push(action)
-  if (session.stream.isOpen && !session.stream.isMerged && isComplete(slots.transcript)) {
-    slots.session = { ...session, stream: { ...session.stream, isMerged: true } }
-  }
-  const watchAt = planWatch(draft, maySend && isOwed(slots.outbox, present, env.now))
-  return [sends.wakeAt, context.wakeAt, transcript.wakeAt, watchAt].reduce(earliest, undefined)
+  return [sends.wakeAt, context.wakeAt, transcript.wakeAt].reduce(earliest, undefined)
 }
 
 /** A connection that seems to stand, while nothing gets through: what stays so for long is ended and made anew. */

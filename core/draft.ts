@@ -8,6 +8,7 @@ import type { Action, Problem } from './inputs.ts'
 import { type Change, type Entry, type OutboxInput, reduce as reduceOutbox } from './outbox.ts'
 import type { View, Writes } from './ports.ts'
 import { newSlots, type Slots } from './state.ts'
+import type { Unkeyed } from './unkeyed.ts'
 import { emptyTranscript, type Row, reduce as reduceTranscript, type TranscriptInput } from './transcript.ts'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -23,25 +24,16 @@ export interface Draft {
   endSeq: number | undefined
   readonly actions: Action[]
   readonly problems: Problem[]
+  readonly unkeyed: Unkeyed | undefined
   isWiped: boolean
 }
 
-export function newDraft(view: View, env: Env): Draft {
+export function newDraft(view: View, env: Env, unkeyed?: Unkeyed): Draft {
   // There are never more turns than milliseconds, so the clock is above every revision there was.
   const slots = { ...(view.slots ?? newSlots(env.key(), view.orphans, env.now)) }
   const problems = view.corrupt > 0 ? [corruption(view.corrupt)] : []
-  return {
-    env,
-    view,
-    slots,
-    puts: new Map(),
-    drops: new Map(),
-    rows: [],
-    endSeq: undefined,
-    actions: [],
-    problems,
-    isWiped: false,
-  }
+  const changes = { puts: new Map(), drops: new Map(), rows: [], endSeq: undefined, actions: [], problems }
+  return { env, view, slots, ...changes, unkeyed, isWiped: false }
 }
 
 /** The entry with this key as it is at this point of the turn. */
@@ -79,7 +71,8 @@ export function outbox(draft: Draft, input: OutboxInput): Change {
 }
 
 export function transcript(draft: Draft, input: TranscriptInput): void {
-  const { state, rows, endSeq } = reduceTranscript(draft.slots.transcript, input, draft.env)
+  const numbered = draft.unkeyed?.numbered(draft, input) ?? input
+  const { state, rows, endSeq } = reduceTranscript(draft.slots.transcript, numbered, draft.env)
   draft.slots.transcript = state
   if (endSeq !== undefined) draft.endSeq = endSeq
   for (const row of rows) draft.rows.push({ ...row, epoch: draft.slots.session.epoch })

@@ -17,7 +17,7 @@ export const NO_EXPIRY: Expiry = { warnAt: 0, isWarned: false, checkedAt: 0 }
 export const EXPIRY_WARNING_MS = 10 * 60_000
 
 /** The platform has said when the session ends. */
-export function expiryOf(before: Expiry, isSame: boolean, expiresAt: EpochMs, now: EpochMs): Expiry {
+export function expiryOf(before: Expiry, isSame: boolean | undefined, expiresAt: EpochMs, now: EpochMs): Expiry {
   if (isSame) return { ...before, checkedAt: now }
   const marginMs = Math.min(EXPIRY_WARNING_MS, (expiresAt - now) / 4)
   return { warnAt: expiresAt - marginMs, isWarned: false, checkedAt: now }

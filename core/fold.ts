@@ -3,8 +3,10 @@
 
 import { problemOf } from './advice.ts'
 import { answers, type Claim, hurry } from './attempt.ts'
+import { logout } from './commands.ts'
 import { type ContextInput, reduce as reduceContext } from './context.ts'
 import { type Draft, entryOf, followConversation, outbox, receive, rowOf, transcript } from './draft.ts'
+import { expiryOf } from './expiry.ts'
 import type { Input } from './inputs.ts'
 import { type LeaseInput, reduce as reduceLease } from './lease.ts'
 import type { Outcome } from './ports.ts'
@@ -178,7 +180,8 @@ function acked(draft: Draft, { key, conversationId, id, seq, at, generation }: I
     ...(metadata === undefined ? {} : { metadata }),
   }
   if (conversationId === draft.slots.transcript.conversationId) transcript(draft, { type: 'received', rows: [row] })
-  else draft.rows.push(row)
+  // Without a number of the platform's, and in no log here: its time keeps it apart from others.
+  else draft.rows.push(seq > 0 ? row : { ...row, seq: at })
 }
 
 function refused(draft: Draft, key: string, code: string, reason: string): void {
@@ -188,14 +191,16 @@ function refused(draft: Draft, key: string, code: string, reason: string): void 
   draft.problems.push(problemOf({ code: 'OUTBOX_REFUSED', reason }))
 }
 
-function sent(draft: Draft, { lane, claim, outcome, generation, conversationId }: Input & { type: 'sent' }): void {
+function sent(draft: Draft, input: Input & { type: 'sent' }): void {
+  const { lane, claim, outcome, generation, conversationId } = input
   if (outcome.ok) {
     reached(draft, generation)
     outbox(draft, { type: 'run-ended', lane, claim })
-    return
+    return draft.unkeyed?.ended(draft, input)
   }
   learn(draft, outcome, generation, conversationId)
   outbox(draft, { type: 'send-failed', lane, ...later(claim, outcome) })
+  draft.unkeyed?.ended(draft, input)
   // The token was at fault, not the message: the same call again as soon as there is another token.
   if (outcome.verdict === 'refresh') outbox(draft, { type: 'lane-hurried', lane })
   // Nothing was heard while the stream says it is open: ask it for a sign of life.
@@ -232,8 +237,9 @@ function backfilled(
   }
   reached(draft, generation)
   if (outcome.value.resync) return transcript(draft, { type: 'resync', claim })
-  for (const row of outcome.value.rows) settleEcho(draft, row)
-  transcript(draft, { type: 'backfilled', claim, rows: outcome.value.rows, headSeq: outcome.value.headSeq })
+  const rows = draft.unkeyed?.matched(draft, claim, outcome.value) ?? outcome.value.rows
+  for (const row of rows) settleEcho(draft, row)
+  transcript(draft, { type: 'backfilled', claim, rows, headSeq: outcome.value.headSeq })
 }
 
 const settleEcho = (draft: Draft, row: Row): void => {
@@ -260,10 +266,27 @@ function stream(draft: Draft, { report, generation, conversationId }: Input & { 
     case 'typing':
       draft.slots.typingUntil = report.on ? draft.env.now + TYPING_SHOWN_MS : 0
       return
+    case 'session': {
+      const { session: state } = draft.slots
+      const { expiresAt = state.expiresAt, isAuthenticated = state.isAuthenticated, limits } = report
+      if (limits) draft.slots.limits = limits
+      const expiry = expiryOf(state.expiry, expiresAt === state.expiresAt, expiresAt, draft.env.now)
+      draft.slots.session = { ...state, expiresAt, isAuthenticated, expiry }
+      return
+    }
+    case 'signed-out':
+      return void logout(draft, 'discard')
     case 'ended': {
-      const { claim, verdict, reason, retryAfterMs = 0 } = report
+      const { claim, verdict, reason, code = 'SERVICE_UNREACHABLE', retryAfterMs = 0 } = report
       session(draft, { type: 'stream-closed', claim, retryAfterMs })
-      return learn(draft, { ok: false, verdict, code: 'SERVICE_UNREACHABLE', reason }, generation, conversationId)
+      // The platform itself says that no other try will do.
+      if (verdict === 'auth-required') return lease(draft, { type: 'denied', code })
+      if (verdict === 'refuse') {
+        draft.slots.session = { ...draft.slots.session, refusal: code }
+        draft.problems.push(problemOf({ code, reason }))
+        return
+      }
+      return learn(draft, { ok: false, verdict, code, reason }, generation, conversationId)
     }
   }
 }

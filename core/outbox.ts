@@ -19,6 +19,8 @@ export interface Entry {
   readonly bytes: number
   /** The lane again while it waits to be sent; absent once it is set aside, which takes it out of the lane's index. */
   readonly live?: string
+  /** On the wire since then, outcome unknown: where no key protects it, it is looked for before it is sent again. */
+  readonly sentAt?: EpochMs
   readonly held?: { readonly status: 'dead' | 'stale'; readonly code: string; readonly reason: string }
 }
 

@@ -5,8 +5,11 @@ import type { ErrorCode } from './errors.ts'
 import type { Entry } from './outbox.ts'
 import type { Conversation, Opened } from './session.ts'
 import type { Slots } from './state.ts'
+import type { Connection, StreamEvent, StreamRequest } from './ports-stream.ts'
+import type { Rates } from './rates.ts'
 import type { Row } from './transcript.ts'
-import type { AttributeDelta, Attributes, ConversationState, EpochMs, Notice, OutboundMessage } from './wire.ts'
+import type { Unkeyed } from './unkeyed.ts'
+import type { AttributeDelta, Attributes, EpochMs, Notice, OutboundMessage } from './wire.ts'
 import type { Sealed } from './lease.ts'
 
 export interface Clock {
@@ -148,6 +151,8 @@ export interface Limits {
   readonly attributesMax?: number
   readonly attributeCharsMax: number
   readonly routingBytesMax: number
+  /** UTF-8 bytes of all names and values together, where the platform counts so. */
+  readonly dataBytesMax?: number
 }
 
 export interface Capabilities {
@@ -156,64 +161,12 @@ export interface Capabilities {
   readonly sendWithoutStream: boolean
   readonly inFlightMax: number
   readonly limits: Limits
-}
-
-/** Frames of the stream, decoded. */
-export type StreamEvent =
-  | { readonly type: 'ready'; readonly headSeq: number }
-  | { readonly type: 'rows'; readonly rows: readonly Row[] }
-  | {
-      readonly type: 'conversation'
-      readonly state: ConversationState
-      readonly attributes: Attributes
-      readonly version: number
-    }
-  | { readonly type: 'typing'; readonly on: boolean }
-  | { readonly type: 'pong'; readonly id: string }
-  | { readonly type: 'ping'; readonly id: string }
-  /** The connection is over, for whatever reason. Nothing follows. */
-  | { readonly type: 'closed'; readonly verdict: Verdict; readonly reason: string; readonly retryAfterMs?: number }
-
-/** One socket. Nothing here retries or measures time. */
-export interface Connection {
-  ping(id: string): void
-  pong(id: string): void
-  reauth(token: string): void
-  typing(on: boolean): void
-  close(): void
-}
-
-export interface StreamRequest {
-  readonly conversationId: string
-  readonly token: string
-  readonly afterSeq: number
-}
-
-/** What the live connection tells the engine: frames as they come, and how one attempt to connect began and ended. */
-export type StreamReport =
-  | { readonly type: 'opened'; readonly claim: Claim; readonly headSeq: number }
-  | {
-      readonly type: 'ended'
-      readonly claim: Claim
-      readonly verdict: Verdict
-      readonly reason: string
-      readonly retryAfterMs?: number
-    }
-  | Exclude<StreamEvent, { type: 'ready' | 'pong' | 'ping' | 'closed' }>
-
-/**
- * The one live connection: socket, heartbeat, polling fallback. One attempt at a time; a second `connect` ends the first
- * without a report. It never retries by itself: that is the session machine's part.
- */
-export interface Stream {
-  connect(request: StreamRequest & { readonly claim: Claim }): void
-  /** Swaps the token in place: no frame is lost. */
-  reauth(token: string): void
-  typing(on: boolean): void
-  /** Asks for a sign of life now instead of at the next heartbeat. */
-  probe(): void
-  /** Lets go, without a report. */
-  close(): void
+  /** How often each step may begin; none where the platform says so itself, by its answers. */
+  readonly rates?: Rates
+  /** Intervals that its limits ask for. The configuration of the deployment goes above them. */
+  readonly timings?: Partial<Timings>
+  /** Where tokens rest unless the configuration says otherwise. Default: `broker`. */
+  readonly vault?: Vault['mode']
 }
 
 /** Intervals a deployment may set, in milliseconds. Defaults: design, section 7. */
@@ -236,6 +189,8 @@ export interface ConversationView {
 export interface Platform {
   readonly name: string
   readonly capabilities: Capabilities
+  /** Brought by platforms that have neither keys nor numbers: what the machines need beside (core/unkeyed.ts). */
+  readonly unkeyed?: Unkeyed
   /** Opens a session, or resumes the one that the cookie or the token names. Repeats with the same key are one. */
   open(request: {
     key: string
@@ -251,11 +206,16 @@ export interface Platform {
     previousId: string | null
     routing: Attributes
     attributes: Attributes
+    /** The one that it takes the place of. */
+    former?: Conversation | null
   }): Promise<Outcome<ConversationView & { joined: boolean }>>
+  /** Numbers are dense from 1; 0 where the platform has none. `reconcile` says that nobody knows whether it arrived. */
   send(request: {
     token: string
     conversation: Conversation
     message: OutboundMessage
+    /** What is new of the attributes, where only messages carry them. */
+    attributes?: { readonly [name: string]: string }
   }): Promise<Outcome<{ id: string; seq: number; at: EpochMs }>>
   /** Merges attributes. A conflict answers what the platform holds. */
   push(request: {
@@ -275,4 +235,5 @@ export interface Platform {
   revoke(request: { token?: string; refreshToken?: string }): Promise<Outcome<null>>
 }
 
+export type { Calls, Connection, Ending, Stream, StreamEvent, StreamReport, StreamRequest } from './ports-stream.ts'
 export type { Claim, Sealed }

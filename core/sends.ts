@@ -9,6 +9,8 @@ export interface SendAction {
   readonly lane: string
   readonly claim: Claim
   readonly entries: readonly Entry[]
+  /** What they carry of the attributes, where only messages do. */
+  readonly attributes?: { readonly [name: string]: string }
 }
 
 /** Entries claimed by one attempt: enough to hide the commit between two sends, few enough to give back soon. */

@@ -64,6 +64,8 @@ export interface Opened {
   /** What became of the conversation we asked for, when it is not the one above. */
   readonly formerState?: ConversationState
   readonly isActiveElsewhere: boolean
+  /** Nobody was asked: what is known of the conversation holds until the stream says otherwise. */
+  readonly isUnasked?: true
 }
 
 export type SessionInput =
@@ -202,7 +204,7 @@ function adopt(session: Session, opened: Opened, env: Env): Session {
   const { sessionId: id, isAuthenticated, expiresAt, isActiveElsewhere } = opened
   const base = {
     ...session,
-    expiry: expiryOf(session.expiry, expiresAt === session.expiresAt, expiresAt, env.now),
+    expiry: expiryOf(session.expiry, opened.isUnasked || expiresAt === session.expiresAt, expiresAt, env.now),
     id,
     isAuthenticated,
     expiresAt,
@@ -213,6 +215,7 @@ function adopt(session: Session, opened: Opened, env: Env): Session {
     isValidated: true,
   }
   const ours = session.conversation
+  if (opened.isUnasked) return { ...base, conversation: ours, expiresAt: session.expiresAt }
   if (ours === null) return { ...base, conversation: opened.conversation }
   if (opened.conversation?.id === ours.id) {
     const participantId = opened.conversation.participantId || ours.participantId

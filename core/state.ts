@@ -2,6 +2,8 @@
 
 import { type Context, EMPTY_CONTEXT } from './context.ts'
 import { type Lease, NO_LEASE } from './lease.ts'
+import type { Limits } from './ports.ts'
+import type { Spent } from './rates.ts'
 import { EMPTY_OUTBOX, type Entry, type Outbox, restore } from './outbox.ts'
 import { newSession, type Session } from './session.ts'
 import { emptyTranscript, type Transcript } from './transcript.ts'
@@ -22,6 +24,10 @@ export interface Slots {
   readonly typingUntil: EpochMs
   /** Keys of the last commands that changed something, newest last: a repeat is recognised. */
   readonly recent: readonly string[]
+  /** What the platform said it takes, where it says so at run time. */
+  readonly limits?: Limits
+  /** Until when each step is spent, where the platform limits it (rates.ts). */
+  readonly spent?: Spent
 }
 
 export const RECENT_KEYS_MAX = 64

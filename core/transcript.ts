@@ -41,6 +41,10 @@ export interface Transcript {
   readonly unread: number
   /** Up to here everything has been counted as read or unread: a second reading counts nothing twice. */
   readonly countedSeq: number
+  /** Where the platform gives no numbers: ids of the newest messages, oldest first. */
+  readonly known?: readonly string[]
+  /** Likewise: whether something is missing is not known before the history has been read. */
+  readonly isDoubtful?: boolean
 }
 
 export type TranscriptInput =
@@ -82,7 +86,7 @@ export const emptyTranscript = (conversationId: string): Transcript => ({
 
 /** Is everything that the platform spoke of here? */
 export const isComplete = (transcript: Transcript): boolean =>
-  transcript.cursor.seq >= transcript.headSeq && transcript.above.length === 0
+  transcript.cursor.seq >= transcript.headSeq && transcript.above.length === 0 && !transcript.isDoubtful
 
 export interface TranscriptChange {
   readonly state: Transcript

@@ -3,7 +3,7 @@
 
 import type { Action, Input } from '../core/inputs.ts'
 import type { Lease } from '../core/lease.ts'
-import type { Outcome, Stream } from '../core/ports.ts'
+import type { Calls, Outcome, Stream } from '../core/ports.ts'
 import type { SendAction } from '../core/sends.ts'
 import type { Slots } from '../core/state.ts'
 import type { Ports } from './engine-ports.ts'
@@ -97,7 +97,8 @@ export class Performer {
       }
       case 'make': {
         const { claim, previousId, routing, attributes } = action
-        const ask = (token: string) => platform.make({ key: claim.key, token, previousId, routing, attributes })
+        const former = slots.session.conversation
+        const ask = (token: string) => platform.make({ key: claim.key, token, previousId, routing, attributes, former })
         return this.#call(slots, ask, (outcome, generation) => report({ type: 'made', claim, outcome, generation }))
       }
       case 'push': {
@@ -109,7 +110,7 @@ export class Performer {
       }
       case 'backfill': {
         const { claim, conversationId, afterId } = action
-        const ask = (token: string) => platform.backfill({ token, conversationId, afterId })
+        const ask = (token: string) => this.#calls.backfill({ token, conversationId, afterId })
         return this.#call(slots, ask, (outcome, generation) =>
           report({ type: 'backfilled', claim, outcome, generation, conversationId }),
         )
@@ -157,18 +158,29 @@ export class Performer {
     this.#report({ type: 'refreshed', claim, outcome: await sealed(answer, (grant) => this.#tokens.seal(grant)) })
   }
 
+  /** Some platforms take over the open connection what others take by requests. */
+  get #calls(): Required<Calls> {
+    return { ...this.#ports.platform, ...this.stream.calls }
+  }
+
   async #connect({ claim, conversationId }: Action & { type: 'connect' }, slots: Slots): Promise<void> {
     const { generation } = slots.lease
+    const { conversation } = slots.session
     this.#live = { conversationId, generation }
     const token = await this.#tokens.of(slots)
     const afterSeq = slots.transcript.cursor.seq
-    if (token !== undefined) return this.stream.connect({ claim, conversationId, token: token.value, afterSeq })
+    const request = { claim, conversationId, afterSeq, ...(conversation && { conversation }) }
+    if (token !== undefined) return this.stream.connect({ ...request, token: token.value })
     const report = { type: 'ended', claim, verdict: 'refresh', reason: NO_TOKEN.reason } as const
     this.#report({ type: 'stream', report, generation, conversationId })
   }
 
   /** A run: one after the other, up to the first that fails for another reason than itself. */
-  async #send({ lane, claim, entries }: SendAction, slots: Slots, { value, generation }: Token): Promise<void> {
+  async #send(
+    { lane, claim, entries, attributes }: SendAction,
+    slots: Slots,
+    { value, generation }: Token,
+  ): Promise<void> {
     const { conversation, epoch } = slots.session
     if (conversation === null) return
     const conversationId = conversation.id
@@ -178,7 +190,8 @@ export class Performer {
       // Another identity by now: what is left of this run belongs to nobody.
       if (this.#epoch !== epoch) break
       const message = metadata === undefined ? { key, text } : { key, text, metadata }
-      const outcome = await this.#ports.platform.send({ token: value, conversation, message })
+      const request = { token: value, conversation, message, ...(attributes && { attributes }) }
+      const outcome = await this.#calls.send(request)
       if (outcome.ok) {
         this.#gather({ type: 'acked', key, conversationId, generation, ...outcome.value })
       } else if (outcome.verdict === 'refuse') {

@@ -55,7 +55,7 @@ export class Engine {
     this.#ports = ports
     this.#decide = options.decide ?? decide
     this.#incarnation = options.incarnation
-    this.#setup = { capabilities: ports.platform.capabilities, isBroker: ports.vault.mode === 'broker' }
+    this.#setup = { ...ports.platform, isBroker: ports.vault.mode === 'broker' }
     this.#performer = new Performer(ports, (input) => this.#report(input))
     this.#wake = waker(ports, () => this.#report({ type: 'tick' }))
     this.#reads = reads(ports, () => this.#submit({ type: 'tick' }))
@@ -180,9 +180,8 @@ export class Engine {
     await this.#change(caller, command)
     this.#performer.stream.close()
     await this.#ports.vault.forget()
-    const [after] = await Promise.all([this.#ports.store.tail(1, 1), revoke()])
-    const isEmpty = after.rows.length === 0 && after.entries.length === 0 && after.slots?.lease.status === 'none'
-    if (!isEmpty)
+    const [{ rows, entries, slots: left }] = await Promise.all([this.#ports.store.tail(1, 1), revoke()])
+    if (rows.length + entries.length > 0 || left?.lease.status !== 'none')
       throw new HoldfastError('STORE_FAILED', 'Something of the former visitor is still stored: log out again.')
     return { verified: true }
   }
@@ -191,8 +190,7 @@ export class Engine {
   async #drain(): Promise<void> {
     const { clock } = this.#ports
     const deadline = clock.now() + LOGOUT_DRAIN_MS
-    await this.#submit({ type: 'woken', isOnline: true })
-    this.#pass()
+    await this.#submit({ type: 'woken', isOnline: true }).then(() => this.#pass())
     while (clock.now() < deadline && this.isWaiting) {
       await new Promise<void>((resolve) => clock.alarm(clock.now() + CHANGED_INTERVAL_MS, resolve))
       // Elsewhere it is sent: here it shows only in a turn.
@@ -248,7 +246,7 @@ export class Engine {
       random: random.draw,
       key: random.key,
     }
-    const wanted = wantedBy(inputs, this.#last, env)
+    const wanted = wantedBy(inputs, this.#last, env, this.#setup.unkeyed !== undefined)
     const decision = await store.turn(wanted, (view) => this.#decide(view, inputs, wanted, this.#setup, env))
     const hasChanged = decision.slots.rev !== this.#last?.rev
     this.#last = decision.slots

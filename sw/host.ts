@@ -65,8 +65,9 @@ async function engineOn(
   const screen = screenOf(config.guard)
   const store = await ground.opening
   const platform = config.platform({ deployment, now: clock.now })
-  const timings: Timings = { ...TIMINGS, ...config.timings }
-  const vault = createVault(config.vault ?? 'broker', store.keys)
+  const { capabilities } = platform
+  const timings: Timings = { ...TIMINGS, ...capabilities.timings, ...config.timings }
+  const vault = createVault(config.vault ?? capabilities.vault ?? 'broker', store.keys)
   const stream: ConstructorParameters<typeof Engine>[0]['stream'] = (report) =>
     createStream({ platform, clock, random, timings }, report)
   const engine = new Engine(

@@ -3,9 +3,10 @@
 
 import type { Claim } from '../core/attempt.ts'
 import type {
+  Calls,
   Clock,
   Connection,
-  Outcome,
+  Ending,
   Platform,
   Random,
   Stream,
@@ -30,7 +31,6 @@ export interface StreamDeps {
 }
 
 type Request = StreamRequest & { readonly claim: Claim }
-type Ending = Pick<Outcome<never> & { ok: false }, 'verdict' | 'reason' | 'retryAfterMs'>
 
 export function createStream(deps: StreamDeps, report: (report: StreamReport) => void): Stream {
   let run: Run | undefined
@@ -44,6 +44,9 @@ export function createStream(deps: StreamDeps, report: (report: StreamReport) =>
     typing: (on) => run?.typing(on),
     probe: () => run?.probe(),
     close: () => run?.stop(),
+    get calls() {
+      return run?.calls
+    },
   }
 }
 
@@ -95,7 +98,7 @@ class Run {
         reason: `The socket was not ready within ${CONNECT_DEADLINE_MS} ms.`,
       })
     })
-    const request = { conversationId: this.#request.conversationId, token: this.#token, afterSeq: this.#seq }
+    const { claim: _, ...request } = { ...this.#request, token: this.#token, afterSeq: this.#seq }
     line.connection = platform.connect(request, (event) => this.#hear(line, event))
   }
 
@@ -115,6 +118,10 @@ class Run {
     this.#token = token
     this.#line?.connection?.reauth(token)
     this.#trial?.connection?.reauth(token)
+  }
+
+  get calls(): Calls | undefined {
+    return this.#line?.connection?.calls
   }
 
   typing(on: boolean): void {
@@ -166,12 +173,15 @@ class Run {
   #pass(event: StreamEvent, floor: number): void {
     switch (event.type) {
       case 'rows': {
-        const rows = event.rows.filter(({ seq }) => seq > floor)
+        // What has no number of the platform's is new, or found out to be old by who numbers it.
+        const rows = event.rows.filter(({ seq }) => seq > floor || seq === 0)
         this.#seq = Math.max(this.#seq, ...rows.map(({ seq }) => seq))
         if (rows.length > 0) this.#report({ type: 'rows', rows })
         return
       }
       case 'conversation':
+      case 'session':
+      case 'signed-out':
       case 'typing':
         return this.#report(event)
     }
@@ -183,10 +193,11 @@ class Run {
     this.#report({ type: 'opened', claim: this.#request.claim, headSeq })
   }
 
-  #end({ verdict, reason, retryAfterMs }: Ending): void {
+  #end({ verdict, reason, code, retryAfterMs }: Ending): void {
     this.stop()
     const { claim } = this.#request
-    this.#report({ type: 'ended', claim, verdict, reason, ...(retryAfterMs !== undefined && { retryAfterMs }) })
+    const wish = retryAfterMs !== undefined && { retryAfterMs }
+    this.#report({ type: 'ended', claim, verdict, reason, ...(code && { code }), ...wish })
   }
 
   #alarm(ms: number, ring: () => void): void {

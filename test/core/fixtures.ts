@@ -122,7 +122,7 @@ export class Play {
       random: () => this.draw,
       key: () => `key-${++this.#keys}`,
     }
-    const wanted = wantedBy(inputs, this.#last, env)
+    const wanted = wantedBy(inputs, this.#last, env, this.setup.unkeyed !== undefined)
     this.isDurable = wanted.isDurable
     this.#seen = await this.store.turn(wanted, (view) => {
       const read = view.slots && { slots: asJson(view.slots) }

@@ -5,7 +5,9 @@ import type { Row } from '../../core/transcript.ts'
 import { CONNECT_DEADLINE_MS, createStream, POLL_PAUSE_MS, POLL_WAIT_MS } from '../../sw/stream.ts'
 
 const TIMINGS: Timings = { beatMs: 20_000, pingMs: 25_000, pongMs: 5_000, pingMissesMax: 3, climbMs: 60_000 }
+
 const CLAIM = { key: 'attempt', count: 1 }
+const ENDED = { type: 'ended', claim: CLAIM }
 
 type Alarm = { at: number; ring: () => void }
 type Socket = { request: StreamRequest; emit: (event: StreamEvent) => void; said: string[]; isClosed: boolean }
@@ -151,7 +153,7 @@ describe('one attempt', () => {
     sockets[0]?.emit(closed)
     await polls[0]?.answer({ ...unreachable, verdict: 'retry-at', retryAfterMs: 7_000 })
     expect(reports).toEqual([
-      { type: 'ended', claim: CLAIM, verdict: 'retry-at', reason: 'no answer', retryAfterMs: 7_000 },
+      { ...ENDED, verdict: 'retry-at', reason: 'no answer', code: 'SERVICE_UNREACHABLE', retryAfterMs: 7_000 },
     ])
     expect([polls.length, sockets.length, alarms.size]).toEqual([1, 1, 0])
   })

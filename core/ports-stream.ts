@@ -1,0 +1,87 @@
+// What the engine needs of the one live connection: its frames, decoded, and how an attempt begins and ends.
+// The calls that are answered one by one are in ports.ts.
+
+import type { Claim } from './attempt.ts'
+import type { ErrorCode } from './errors.ts'
+import type { Limits, Platform, Verdict } from './ports.ts'
+import type { Conversation } from './session.ts'
+import type { Row } from './transcript.ts'
+import type { Attributes, ConversationState, EpochMs } from './wire.ts'
+
+/** Frames of the stream, decoded. */
+export type StreamEvent =
+  | { readonly type: 'ready'; readonly headSeq: number }
+  | { readonly type: 'rows'; readonly rows: readonly Row[] }
+  | {
+      readonly type: 'conversation'
+      readonly state: ConversationState
+      readonly attributes: Attributes
+      readonly version: number
+    }
+  | { readonly type: 'typing'; readonly on: boolean }
+  /** What the platform says of the session: as far as it goes now, and what it takes. */
+  | {
+      readonly type: 'session'
+      readonly expiresAt?: EpochMs
+      readonly isAuthenticated?: boolean
+      readonly limits?: Limits
+    }
+  /** The visitor was signed out elsewhere: nothing of the identity may stay. */
+  | { readonly type: 'signed-out' }
+  | { readonly type: 'pong'; readonly id: string }
+  | { readonly type: 'ping'; readonly id: string }
+  /** The connection is over, for whatever reason. Nothing follows. */
+  | ({ readonly type: 'closed' } & Ending)
+
+/** Why a connection is over. `refuse` means that none will be had until the site or the visitor does something. */
+export interface Ending {
+  readonly verdict: Verdict
+  readonly reason: string
+  readonly code?: ErrorCode
+  readonly retryAfterMs?: number
+}
+
+/** Calls that some platforms take over the open connection, and only there. */
+export type Calls = Partial<Pick<Platform, 'send' | 'backfill'>>
+
+/** One socket. Nothing here retries or measures time. */
+export interface Connection {
+  ping(id: string): void
+  pong(id: string): void
+  reauth(token: string): void
+  typing(on: boolean): void
+  close(): void
+  /** Instead of the platform's own, from `ready` to `closed`. */
+  readonly calls?: Calls
+}
+
+export interface StreamRequest {
+  readonly conversationId: string
+  /** As it is known here: a pending one is begun by the connection, where the platform has no other way. */
+  readonly conversation?: Conversation
+  readonly token: string
+  readonly afterSeq: number
+}
+
+/** What the live connection tells the engine: frames as they come, and how one attempt to connect began and ended. */
+export type StreamReport =
+  | { readonly type: 'opened'; readonly claim: Claim; readonly headSeq: number }
+  | ({ readonly type: 'ended'; readonly claim: Claim } & Ending)
+  | Exclude<StreamEvent, { type: 'ready' | 'pong' | 'ping' | 'closed' }>
+
+/**
+ * The one live connection: socket, heartbeat, polling fallback. One attempt at a time; a second `connect` ends the first
+ * without a report. It never retries by itself: that is the session machine's part.
+ */
+export interface Stream {
+  connect(request: StreamRequest & { readonly claim: Claim }): void
+  /** Swaps the token in place: no frame is lost. */
+  reauth(token: string): void
+  typing(on: boolean): void
+  /** Asks for a sign of life now instead of at the next heartbeat. */
+  probe(): void
+  /** Lets go, without a report. */
+  close(): void
+  /** Of the connection that is open now. */
+  readonly calls?: Calls | undefined
+}

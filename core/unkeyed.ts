@@ -1,0 +1,231 @@
+// Platforms without keys and numbers: what is sent cannot be repeated blindly, and nobody says what is missing. What is
+// known here by id is numbered as it comes; what was sent without a word since is looked for in the history, and sent
+// again only if it is not there. Brought by such a platform (`Platform.unkeyed`): a worker without one does not carry it.
+
+import { begin, type Claim, claimOf, IDLE, isDue, isRunning, nextAt } from './attempt.ts'
+import { type Draft, outbox } from './draft.ts'
+import { merge } from './context.ts'
+import type { Input, Problem } from './inputs.ts'
+import { type Entry, laneOf, withLane } from './outbox.ts'
+import type { Limits } from './ports.ts'
+import { openAt, type Rates, type Step, spend } from './rates.ts'
+import { earliest, plan as planOutbox } from './sends.ts'
+import { laneNameOf, reduce as reduceSession } from './session.ts'
+import { BACKFILL_TIMEOUT_MS, type Row, type Transcript, type TranscriptInput } from './transcript.ts'
+import type { AttributeDelta, Attributes, EpochMs } from './wire.ts'
+
+/** What the turn has found out, before it says what is sent. */
+export interface Traffic {
+  /** The conversation is open, and there is a token. */
+  readonly isOpen: boolean
+  /** The same, and the platform could take a message now. */
+  readonly maySend: boolean
+  readonly runs: ReadonlyMap<string, readonly Entry[]>
+  /** What the turn commits outlives a power cut. */
+  readonly isDurable: boolean
+}
+
+type Backfilled = Extract<Input, { type: 'backfilled' }>['outcome'] & { ok: true }
+
+export interface Unkeyed {
+  readonly rates: Rates
+  /** Nothing when the step may begin now, and then it is counted; else when to look again. */
+  admit(draft: Draft, step: Step): EpochMs | undefined
+  /** Numbers what is new, drops what is known by its id. */
+  numbered(draft: Draft, input: TranscriptInput): TranscriptInput
+  /** The history was read: settles what is in it, and lets go again what is not. */
+  matched(draft: Draft, claim: Claim, value: Backfilled['value']): readonly Row[]
+  /** A run is over. */
+  ended(draft: Draft, input: Extract<Input, { type: 'sent' }>): void
+  plan(draft: Draft, traffic: Traffic): EpochMs | undefined
+  /** What is wrong with a change of attributes, as such platforms count them. */
+  refusal(values: Attributes, delta: AttributeDelta, limits: Limits): Problem | undefined
+}
+
+/** Ids that are remembered: more than two pages of a history. */
+const KNOWN_MAX = 256
+
+/** @param rates how often the platform lets each step begin */
+export const unkeyed = (rates: Rates): Unkeyed => ({ rates, admit, numbered, matched, ended, plan, refusal })
+
+function admit({ slots, env, unkeyed: self }: Draft, step: Step): EpochMs | undefined {
+  const rate = self?.rates[step]
+  if (rate === undefined) return undefined
+  const fullAt = slots.spent?.[step] ?? 0
+  const at = openAt(rate, fullAt, env.now)
+  if (at > env.now) return at
+  slots.spent = { ...slots.spent, [step]: spend(rate, fullAt, env.now) }
+  return undefined
+}
+
+function numbered(draft: Draft, input: TranscriptInput): TranscriptInput {
+  const { transcript } = draft.slots
+  if (input.type === 'head') {
+    doubt(draft)
+    return { type: 'woken' }
+  }
+  if (input.type !== 'received' && input.type !== 'backfilled') return input
+  if (input.type === 'backfilled' && !isRunning(transcript.fetch, input.claim)) return { type: 'woken' }
+  const ids = new Set(transcript.known)
+  let { seq } = transcript.cursor
+  const rows: Row[] = []
+  for (const row of input.rows) {
+    if (ids.has(row.id) || row.conversationId !== transcript.conversationId) continue
+    ids.add(row.id)
+    seq += 1
+    rows.push({ ...row, seq })
+  }
+  draft.slots.transcript = { ...transcript, known: [...ids].slice(-KNOWN_MAX) }
+  if (input.type === 'received') return { ...input, rows }
+  const isFirst = transcript.headSeq === 0
+  draft.slots.transcript = {
+    ...draft.slots.transcript,
+    isDoubtful: false,
+    // What was said before this browser first heard of the conversation is history, not unread.
+    ...(isFirst && { countedSeq: seq }),
+  }
+  return { ...input, rows, headSeq: seq }
+}
+
+/** A connection says nothing of what was before it, nor of what it holds of our attributes: they go along once more. */
+function doubt({ slots }: Draft): void {
+  const { values, sending, dirty } = slots.context
+  slots.transcript = { ...slots.transcript, isDoubtful: true }
+  slots.context = { ...slots.context, sending: null, dirty: { ...values, ...sending, ...dirty } }
+}
+
+/** The first live entries of every lane, as they are at this point of the turn. */
+function heads(draft: Draft): Entry[] {
+  const read = [...draft.view.runs.values()].flatMap((run) => run.slice(0, 1))
+  return read.map((entry) => draft.puts.get(entry.seq) ?? entry).filter(({ seq }) => !draft.drops.has(seq))
+}
+
+const certain = ({ sentAt: _, ...entry }: Entry): Entry => entry
+
+function matched(draft: Draft, claim: Claim, value: Backfilled['value']): readonly Row[] {
+  // An earlier try may have read the history before the message was sent that is looked for.
+  if (value.resync || !isRunning(draft.slots.transcript.fetch, claim)) return []
+  const { slots, env } = draft
+  const known = new Set(slots.transcript.known)
+  const fresh = value.rows.filter(({ id }) => !known.has(id))
+  // The whole history, and nothing of ours in it: the platform has forgotten, and began another conversation.
+  if (known.size > 0 && fresh.length === value.rows.length && value.rows.length >= value.headSeq) {
+    const { conversationId: id } = slots.transcript
+    slots.session = reduceSession(slots.session, { type: 'conversation-changed', id, state: 'expired' }, env)
+    return []
+  }
+  const taken = new Map<string, string>()
+  const present = laneNameOf(slots.session)
+  for (const entry of heads(draft)) {
+    if (entry.sentAt === undefined || entry.lane !== present) continue
+    const own = fresh.find((row) => isOf(row, entry) && !taken.has(row.id))
+    if (own !== undefined) {
+      taken.set(own.id, entry.key)
+      outbox(draft, { type: 'settled', entry })
+    } else draft.puts.set(entry.seq, certain(entry))
+  }
+  return value.rows.map((row) => {
+    const key = taken.get(row.id)
+    return key === undefined ? row : { ...row, key }
+  })
+}
+
+/** By its key where the history has kept it, else by the very same words of the customer that are nobody else's yet. */
+const isOf = (row: Row, entry: Entry): boolean =>
+  row.key === undefined ? row.role === 'customer' && row.text === entry.text : row.key === entry.key
+
+function ended(draft: Draft, { lane, outcome }: Extract<Input, { type: 'sent' }>): void {
+  const { slots } = draft
+  const { sending, dirty } = slots.context
+  const isDropped = !outcome.ok && outcome.verdict === 'drop-attributes'
+  if (outcome.ok || isDropped) slots.context = { ...slots.context, sending: null }
+  else slots.context = { ...slots.context, sending: null, dirty: { ...sending, ...dirty } }
+  if (isDropped) {
+    draft.problems.push({ code: outcome.code, message: outcome.reason })
+    slots.outbox = withLane(slots.outbox, lane, { attempt: IDLE })
+  }
+  // It is not known what became of it: the history will tell.
+  if (!outcome.ok && outcome.verdict === 'reconcile') return
+  for (const entry of heads(draft))
+    if (entry.lane === lane && entry.sentAt !== undefined) draft.puts.set(entry.seq, certain(entry))
+}
+
+function plan(draft: Draft, traffic: Traffic): EpochMs | undefined {
+  const { slots } = draft
+  const present = laneNameOf(slots.session)
+  const [head] = traffic.runs.get(present) ?? []
+  const isUncertain = head?.sentAt !== undefined
+  const readAt = planRead(draft, traffic.maySend && (isUncertain || slots.transcript.isDoubtful === true))
+  const isReading = slots.transcript.fetch.status === 'running'
+  const maySend = traffic.maySend && !isUncertain && !isReading
+  return earliest(readAt, planSend(draft, traffic, maySend))
+}
+
+/** A history that is read while a message is on its way says nothing about that message: one waits for the other. */
+function planRead(draft: Draft, isWanted: boolean): EpochMs | undefined {
+  const { slots, env } = draft
+  const { attempt } = laneOf(slots.outbox, laneNameOf(slots.session))
+  const isSending = attempt.status === 'running' && !isDue(attempt, env)
+  if (!isWanted || isSending) return undefined
+  const { transcript } = slots
+  if (!isDue(transcript.fetch, env)) return nextAt(transcript.fetch)
+  const heldUntil = admit(draft, 'fetch')
+  if (heldUntil !== undefined) return heldUntil
+  const fetch = begin(transcript.fetch, env, BACKFILL_TIMEOUT_MS)
+  const { conversationId, cursor } = transcript
+  slots.transcript = { ...transcript, fetch, askedSeq: cursor.seq } satisfies Transcript
+  const claim = claimOf(fetch)
+  draft.actions.push({ type: 'backfill', claim, conversationId, afterId: cursor.id })
+  return fetch.retryAt
+}
+
+/** One at a time: whose outcome is unknown is then beyond doubt. */
+function planSend(draft: Draft, { runs, isDurable }: Traffic, maySend: boolean): EpochMs | undefined {
+  const { slots, env } = draft
+  const present = laneNameOf(slots.session)
+  const single = new Map([...runs].map(([lane, run]) => [lane, run.slice(0, 1)]))
+  const sends = planOutbox(slots.outbox, single, (lane) => maySend && lane === present, env)
+  if (sends.actions.length > 0) {
+    // What a power cut could take back would be sent again.
+    if (!isDurable) return env.now
+    const heldUntil = admit(draft, 'send')
+    if (heldUntil !== undefined) return heldUntil
+  }
+  slots.outbox = sends.state
+  for (const put of sends.puts) draft.puts.set(put.seq, put)
+  for (const action of sends.actions) {
+    for (const entry of action.entries) draft.puts.set(entry.seq, { ...entry, sentAt: env.now })
+    draft.actions.push({ ...action, ...carried(draft) })
+  }
+  return sends.wakeAt
+}
+
+/** Attributes go along with a message, the changed ones only, as text. What is removed is emptied. */
+function carried({ slots }: Draft): { attributes?: { readonly [name: string]: string } } {
+  const { sending, dirty, values } = slots.context
+  const delta: AttributeDelta = { ...sending, ...dirty }
+  const max = slots.limits?.dataBytesMax ?? Number.POSITIVE_INFINITY
+  if (Object.keys(delta).length === 0 || dataBytesOf(values) > max) return {}
+  slots.context = { ...slots.context, sending: delta, dirty: {} }
+  return { attributes: Object.fromEntries(Object.entries(delta).map(([name, value]) => [name, `${value ?? ''}`])) }
+}
+
+/** Names the greatest of what is to be changed: that is the one to keep elsewhere. */
+function refusal(values: Attributes, delta: AttributeDelta, { dataBytesMax }: Limits): Problem | undefined {
+  const bytes = dataBytesOf(merge(values, delta))
+  if (dataBytesMax === undefined || bytes <= dataBytesMax) return undefined
+  const sizes = Object.entries(delta).map(([name, value]) => ({ name, size: dataBytesOf({ [name]: value }) }))
+  const [greatest] = sizes.sort((a, b) => b.size - a.size)
+  const message = `The attributes would take ${bytes} bytes together, the platform takes ${dataBytesMax}: store the value of "${greatest?.name}" (${greatest?.size} bytes) elsewhere and keep a reference here.`
+  return { code: 'CONTEXT_TOO_LARGE', message }
+}
+
+/** UTF-8 bytes of all names and values. */
+export function dataBytesOf(values: AttributeDelta): number {
+  let bytes = 0
+  for (const char of Object.entries(values).flat().join('')) {
+    const point = char.codePointAt(0) ?? 0
+    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
+  }
+  return bytes
+}
