@@ -13,6 +13,8 @@ export interface Browser {
   listen(type: string, listener: (event: Event) => void): () => void
   isVisible(): boolean
   isOnline(): boolean
+  /** Asks that the browser clears nothing of ours by itself. It may refuse, or ask the visitor. */
+  persist?(): void
   /** Throws where the browser blocks storage. */
   storage(): Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
 }
@@ -39,5 +41,6 @@ export const browser: Browser = {
   },
   isVisible: () => document.visibilityState === 'visible',
   isOnline: () => navigator.onLine,
+  persist: () => void navigator.storage?.persist?.().catch(() => {}),
   storage: () => sessionStorage,
 }

@@ -70,6 +70,8 @@ export class Client implements Chat {
   #typing: ReturnType<typeof typing>
   #presence: ReturnType<typeof attend> | undefined
   #isClosed = false
+  /** Persistent storage has been asked for. */
+  #isPersistent = false
   /** What went wrong before the site could listen. */
   #early: (() => void)[] = []
   /** Changes of this tab that its snapshot may not show yet, oldest first. */
@@ -120,6 +122,9 @@ export class Client implements Chat {
     const message = messageOf(content, this.#newKey())
     this.#typing.stop()
     await this.#batch.add(message, this.state.epoch)
+    // Now there is something to lose, and the visitor has just done something.
+    if (!this.#isPersistent) this.#browser.persist?.()
+    this.#isPersistent = true
     return this.mirror.receipt(message.key)
   }
 

@@ -2,63 +2,22 @@
 // Connections, transactions and the schema have files of their own (store-*.ts); what is stored is decided in core/.
 
 import { corruption } from '../core/advice.ts'
-import { type ErrorCode, HoldfastError } from '../core/errors.ts'
-import type { Clock } from '../core/ports.ts'
 import type { Slots } from '../core/state.ts'
-import { memoryStore, type OpenStore } from './memory-store.ts'
-import { connectTo, ignore, isLost } from './store-connection.ts'
-import { find, oldest, repair, rowsOf, survive, tail, turn } from './store-records.ts'
+import type { OpenStore } from './memory-store.ts'
+import { connectTo, ignore } from './store-connection.ts'
+import { groundOf, type StoreDeps, type Use } from './store-ground.ts'
+import { find, oldest, repair, rowsOf, tail, turn } from './store-records.ts'
 import { databaseOf, type Transaction } from './store-schema.ts'
 
-export interface StoreDeps {
-  readonly clock: Clock
-  /** Told once for each way in which the visitor's state came to be less safe. */
-  onProblem(problem: { readonly code: ErrorCode; readonly message: string }): void
-}
-
-/** Errors of the browser become ours here, and nowhere else. */
-function translate(cause: unknown): HoldfastError {
-  const { name } = Object(cause) as Error
-  return name === 'QuotaExceededError'
-    ? new HoldfastError('STORE_FULL', 'The browser gives no more room: nothing was written.', { cause })
-    : new HoldfastError('STORE_FAILED', `The database failed (${name}): nothing was written.`, { cause })
-}
-
-/** Runs work on the disk, or `instead` on the store in memory once that has taken its place. */
-type Use = <Mode extends IDBTransactionMode, T>(
-  mode: Mode,
-  isDurable: boolean,
-  work: (tx: Transaction<Mode>) => Promise<T>,
-  instead: (memory: OpenStore) => Promise<T>,
-) => Promise<T>
+export type { StoreDeps } from './store-ground.ts'
 
 /** Opens the store of a deployment. It never fails: without a database it is one in memory, and `onProblem` says so. */
-export async function openStore(deployment: string, { clock, onProblem }: StoreDeps): Promise<OpenStore> {
-  const connection = connectTo(databaseOf(deployment), clock)
-  const warn = (message: string): void => onProblem({ code: 'STORE_FAILED', message })
+export async function openStore(deployment: string, deps: StoreDeps): Promise<OpenStore> {
+  const { clock, onProblem } = deps
   let last: Slots | undefined
-  let memory: OpenStore | undefined
-
-  const toMemory = (why: string): OpenStore => {
-    if (memory === undefined) {
-      connection.close()
-      memory = memoryStore(last && survive(last, []))
-      warn(`${why}: the session goes on in memory, and ends with the worker.`)
-    }
-    return memory
-  }
-
-  const use: Use = async (mode, isDurable, work, instead) => {
-    if (memory !== undefined) return instead(memory)
-    try {
-      return await connection.transact(mode, isDurable ? 'strict' : 'relaxed', work)
-    } catch (error) {
-      if (!isLost(error)) throw translate(error)
-      return instead(toMemory('The database failed twice'))
-    }
-  }
-
-  await connection.open().catch(() => toMemory('The browser lets nothing be stored here'))
+  const ground = groundOf(connectTo(databaseOf(deployment), clock), deps, () => last)
+  await ground.open()
+  const { use, useWithRoom, watchRoom } = ground
   const reads = readsOf(use, () => last)
   return {
     ...reads,
@@ -71,22 +30,29 @@ export async function openStore(deployment: string, { clock, onProblem }: StoreD
       return { ...seen, slots: undefined }
     },
     get kind() {
-      return memory ? 'memory' : 'durable'
+      return ground.isMemory() ? 'memory' : 'durable'
     },
     async turn(wanted, decide) {
-      const answer = await use(
+      const answer = await useWithRoom(
         'readwrite',
         wanted.isDurable,
         (tx) => turn(tx, wanted, decide, last),
         async (store) => ({ result: await store.turn(wanted, decide), isRevived: false }),
       )
       if ('thrown' in answer) throw answer.thrown
-      if (answer.isRevived) warn('The database was deleted: what was unsent in it is lost, the session goes on.')
-      last = answer.result.writes.slots
+      if (answer.isRevived) onProblem(DELETED)
+      const { slots, putRows } = answer.result.writes
+      last = slots
+      watchRoom(putRows.length).catch(ignore)
       return answer.result
     },
-    close: () => connection.close(),
+    close: () => ground.close(),
   }
+}
+
+const DELETED = {
+  code: 'STORE_FAILED' as const,
+  message: 'The database was deleted: what was unsent in it is lost, the session goes on.',
 }
 
 /** What is no key is replaced: what it sealed, if anything, nobody can open. */

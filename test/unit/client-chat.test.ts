@@ -60,6 +60,20 @@ describe('send', () => {
     expect(worker.commands('enqueue')).toHaveLength(1)
   })
 
+  test('[ST46] storage that lasts is asked for once, when the first message is kept', async () => {
+    const { chat, browser, worker } = await open()
+    expect(browser.persisted).toBe(0)
+    worker.answers.enqueue = () => {
+      delete worker.answers.enqueue
+      throw new HoldfastError('STORE_FAILED', 'Not stored.')
+    }
+    await expect(chat.send('a')).rejects.toThrow()
+    expect(browser.persisted).toBe(0)
+    await chat.send('b')
+    await chat.send('c')
+    expect(browser.persisted).toBe(1)
+  })
+
   test('[PG11] what is sent at the same moment shares a call, in order', async () => {
     const { chat, worker } = await open()
     await Promise.all(['a', 'b', 'c'].map((text) => chat.send(text)))

@@ -33,6 +33,7 @@ export class FakeBrowser implements Browser {
   visible = true
   online = true
   blocked = false
+  persisted = 0
   readonly stored = new Map<string, string>()
   readonly #timers = new Set<{ at: number; task: () => void }>()
   readonly #waiting = new Map<string, Set<() => void>>()
@@ -41,6 +42,10 @@ export class FakeBrowser implements Browser {
 
   now(): number {
     return this.time
+  }
+
+  persist(): void {
+    this.persisted += 1
   }
 
   after(ms: number, task: () => void): () => void {

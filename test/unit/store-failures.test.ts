@@ -1,8 +1,9 @@
 import { forceCloseDatabase } from 'fake-indexeddb'
-import { deleteDB, openDB } from 'idb'
-import { expect, test, vi } from 'vitest'
+import { deleteDB, type IDBPDatabase, openDB } from 'idb'
+import { describe, expect, test, vi } from 'vitest'
 import { SCHEMA_VERSION } from '../../core/state.ts'
 import { OPEN_TIMEOUT_MS, OPERATION_TIMEOUT_MS } from '../../sw/store-connection.ts'
+import { OWN_ROOM_BYTES } from '../../sw/store-room.ts'
 import { entryOf, put, rowOf, see, slotsOf, WANT } from '../contract/store.ts'
 import { bench } from './store-fixtures.ts'
 
@@ -169,26 +170,76 @@ test('[ST15] when the database is deleted in mid-session the session goes on, wi
   expect((await see(await on.open())).slots?.rev).toBe(8)
 })
 
-test('[ST16] a full disk is STORE_FULL, and everything stays as it was', async () => {
+test('[ST43] a disk that stays full holds no message up: the session goes on in memory, and the disk stays as it was', async () => {
   const on = bench()
   const store = await on.open()
-  await put(store, { slots: slotsOf([entryOf(1)]), putEntries: [entryOf(1)] })
+  const before = slotsOf([entryOf(1)])
+  await put(store, { slots: before, putEntries: [entryOf(1)] })
   failingPuts('QuotaExceededError')
-  let decisions = 0
-  const full = store.turn(WANT, () => {
-    decisions += 1
-    const putEntries = [entryOf(2), entryOf(3)]
-    return { writes: { slots: slotsOf([entryOf(1), ...putEntries]), putEntries, dropEntries: [], putRows: [] } }
-  })
-  await expect(full).rejects.toMatchObject({ name: 'HoldfastError', code: 'STORE_FULL' })
-  expect(decisions).toBe(1)
+  const entries = [entryOf(1), entryOf(2), entryOf(3)]
+  await put(store, { slots: slotsOf(entries), putEntries: entries.slice(1) })
+  expect([store.kind, on.problems.map(({ code }) => code)]).toEqual(['memory', ['STORE_FULL']])
+  // What waited on the disk goes on waiting here, in its place.
+  expect((await see(store, { runEntries: 9 })).runs.get('c1')).toEqual(entries)
   vi.restoreAllMocks()
-  expect(store.kind).toBe('durable')
-  const view = await see(store, { runEntries: 9 })
-  expect(view.slots).toEqual(slotsOf([entryOf(1)]))
-  expect(view.runs.get('c1')).toEqual([entryOf(1)])
-  await put(store, { slots: slotsOf([entryOf(1), entryOf(2)]), putEntries: [entryOf(2)] })
-  expect((await see(store, { runEntries: 9 })).runs.get('c1')).toEqual([entryOf(1), entryOf(2)])
+  expect(await on.raw((database) => database.getAll('outbox'))).toEqual([entryOf(1)])
+  expect((await see(await on.open())).slots).toEqual(before)
+})
+
+test('[ST43] where the transcript can make way, it does, and the disk goes on being used', async () => {
+  const on = bench()
+  const store = await on.open()
+  const rows = Array.from({ length: 700 }, (_, at) => rowOf(at + 1, 'c1', { at: 1_000 + at }))
+  await put(store, { slots: slotsOf([entryOf(1)], 700), putEntries: [entryOf(1)], putRows: rows })
+  const original = IDBObjectStore.prototype.put
+  failingPuts('QuotaExceededError')
+  const removed = vi.spyOn(IDBObjectStore.prototype, 'delete').mockImplementation(function (this: IDBObjectStore, key) {
+    vi.spyOn(IDBObjectStore.prototype, 'put').mockImplementation(original)
+    removed.mockRestore()
+    return this.delete(key as IDBValidKey)
+  })
+  await put(store, { slots: slotsOf([entryOf(1), entryOf(2)], 700), putEntries: [entryOf(2)] })
+  expect([store.kind, on.problems]).toEqual(['durable', []])
+  expect(await store.entries(9)).toEqual([entryOf(1), entryOf(2)])
+  const left = await store.rows('c1', 9_999, 999)
+  expect([left.length, left[0]?.seq, left.at(-1)?.seq]).toEqual([200, 501, 700])
+})
+
+describe('the high-water mark', () => {
+  const stored = (database: IDBPDatabase, name: string) => database.count(name)
+  async function filled(room: { usage: number; quota: number } | undefined) {
+    const on = bench()
+    const store = await on.open(room && { estimate: async () => room })
+    const old = Array.from({ length: 300 }, (_, at) => rowOf(at + 1, 'c0', { at: at + 1 }))
+    const present = Array.from({ length: 300 }, (_, at) => rowOf(at + 1, 'c1', { at: 5_000 + at }))
+    await put(store, { slots: slotsOf([entryOf(1)], 300), putEntries: [entryOf(1)] })
+    await put(store, { putRows: [...old, ...present] })
+    return { on, store }
+  }
+
+  test('[ST44] past 80 % the oldest rows of all conversations go first; messages and the newest rows never', async () => {
+    const { on, store } = await filled({ usage: 81, quota: 100 })
+    await vi.waitFor(async () => expect(await on.raw((database) => stored(database, 'transcript'))).toBe(200))
+    const rows = await store.rows('c1', 9_999, 999)
+    expect([await store.rows('c0', 9_999, 999), rows.length, rows[0]?.seq]).toEqual([[], 200, 101])
+    expect(await store.entries(9)).toEqual([entryOf(1)])
+    expect((await see(store)).slots).toEqual(slotsOf([entryOf(1)], 300))
+  })
+
+  test('[ST44] below it nothing goes', async () => {
+    const { on, store } = await filled({ usage: 79, quota: 100 })
+    await put(store, { putRows: [rowOf(301)] })
+    expect(await on.raw((database) => stored(database, 'transcript'))).toBe(601)
+  })
+
+  test('[ST45] where the browser says nothing of its room, our own rows are counted', async () => {
+    const on = bench()
+    const store = await on.open({})
+    const text = 'x'.repeat(OWN_ROOM_BYTES / 800)
+    const rows = Array.from({ length: 460 }, (_, at) => rowOf(at + 1, 'c1', { at, text }))
+    await put(store, { slots: slotsOf([], 460), putRows: rows })
+    await vi.waitFor(async () => expect(await on.raw((database) => stored(database, 'transcript'))).toBe(200))
+  })
 })
 
 test('[ST16] a record that cannot be stored fails its turn only', async () => {

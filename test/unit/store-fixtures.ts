@@ -6,6 +6,7 @@ import { afterEach, vi } from 'vitest'
 import type { OpenStore } from '../../sw/memory-store.ts'
 import { openStore } from '../../sw/store.ts'
 import { OPERATION_TIMEOUT_MS } from '../../sw/store-connection.ts'
+import type { Estimates } from '../../sw/store-room.ts'
 
 export interface ManualClock {
   now(): number
@@ -51,7 +52,7 @@ export interface Bench {
   readonly deployment: string
   readonly clock: ManualClock
   readonly problems: { code: string; message: string }[]
-  open(): Promise<OpenStore>
+  open(room?: Estimates): Promise<OpenStore>
   /** Lets every deadline pass until the work is settled. */
   outlast<T>(work: Promise<T>): Promise<T>
   /** A connection of its own, for what no store would do. */
@@ -68,8 +69,9 @@ export function bench(): Bench {
     deployment,
     clock,
     problems,
-    async open() {
-      const store = await openStore(deployment, { clock, onProblem: (problem) => void problems.push(problem) })
+    async open(room) {
+      const onProblem = (problem: Bench['problems'][number]) => void problems.push(problem)
+      const store = await openStore(deployment, { clock, onProblem, room })
       done.push(() => store.close())
       return store
     },
