@@ -2,7 +2,8 @@
 // and outcomes. Leaves to others: what else is asked of the worker (client.ts), and when to look (presence.ts).
 
 import type { HoldfastError } from '../core/errors.ts'
-import type { Answers, Message, Outcome, Snapshot } from '../core/wire.ts'
+import { hidesEnds, outcomesIn } from '../core/shown.ts'
+import type { Answers, Outcome, Snapshot } from '../core/wire.ts'
 import type { ChatEvents, Receipt, State } from './api.ts'
 import { demand } from './content.ts'
 import { type Change, changesOf, note } from './changes.ts'
@@ -128,13 +129,8 @@ export class Mirror {
 
   /** Settles what is shown to have ended. Of the rest, fewer wait than we await the end of: some have ended unseen. */
   #isUnsure(): boolean {
-    const { messages, outbox } = this.state
-    for (const { key = '', id, status, code } of messages) this.#settle(key, outcomeOf(id, status, code))
-    const shown = new Map(messages.map(({ key, status }) => [key, status]))
-    const isWaiting = (status?: string) => status === 'queued' || status === 'inflight'
-    const unseen = [...this.#unsettled.keys()].filter((key) => !shown.has(key)).length
-    const waiting = [...shown.values()].filter(isWaiting).length
-    return unseen > outbox.queued + outbox.inflight - waiting
+    for (const [key, outcome] of outcomesIn(this.state)) this.#settle(key, outcome)
+    return hidesEnds(this.state, this.#unsettled.keys())
   }
 
   async #readAll(): Promise<void> {
@@ -184,12 +180,6 @@ export class Mirror {
     if (before) for (const change of changesOf(before, this.state, this.#told)) this.emit(change)
     else for (const message of snapshot.messages) note(this.#told, message)
   }
-}
-
-/** What a message that is shown has come to: nothing while it waits. */
-function outcomeOf(id: string | undefined, status: Message['status'], code: string | undefined): Outcome | undefined {
-  if (id !== undefined) return { status: 'acked', messageId: id }
-  return status === 'dead' || status === 'stale' ? { status, code: code ?? '' } : undefined
 }
 
 /** A listener that throws is the site's bug, and no reason to keep the news from the others. */

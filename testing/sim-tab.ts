@@ -2,6 +2,7 @@
 // support, as src/link.ts, src/mirror.ts and src/presence.ts have them. What the visitor does in it is sim-visitor.ts.
 
 import { HoldfastError } from '../core/errors.ts'
+import { hidesEnds, outcomesIn } from '../core/shown.ts'
 import {
   type AnswerTo,
   type Caller,
@@ -110,12 +111,30 @@ export class SimTab {
               }),
             )
           }
-          return life.engine.run(caller, command).then(
-            (value) => answer({ life, value }),
-            (error) => answer({ life, error }),
-          )
+          return life.engine
+            .run(caller, command, (snapshot) => this.#shown(life, snapshot))
+            .then(
+              (value) => answer({ life, value }),
+              (error) => answer({ life, error }),
+            )
         })
       })
+    })
+  }
+
+  /** News on the port of a call: taken in here, and the worker hears that it was. */
+  #shown(life: Life, snapshot: Snapshot): Promise<void> {
+    const { browser } = this
+    return new Promise((taken) => {
+      browser.after(browser.hop(), () =>
+        this.#here(() => {
+          browser.after(browser.hop(), () => life.isAlive && taken())
+          if (snapshot.epoch !== this.epoch) return this.pull()
+          this.#accept(snapshot)
+          for (const [key, outcome] of outcomesIn(snapshot)) if (this.unsettled.has(key)) this.#settle(key, outcome)
+          if (hidesEnds(snapshot, this.unsettled)) this.pull()
+        }),
+      )
     })
   }
 
@@ -189,11 +208,13 @@ export class SimTab {
       const keys = [...this.unsettled].slice(0, PULL_KEYS_MAX)
       const { snapshot, outcomes } = await this.run({ type: 'pull', keys })
       this.#accept(snapshot)
-      for (const [key, outcome] of Object.entries(outcomes)) {
-        this.unsettled.delete(key)
-        this.#events.settled(key, outcome)
-      }
+      for (const [key, outcome] of Object.entries(outcomes)) this.#settle(key, outcome)
     }
+  }
+
+  #settle(key: string, outcome: Outcome): void {
+    this.unsettled.delete(key)
+    this.#events.settled(key, outcome)
   }
 
   #accept(snapshot: Snapshot): void {
