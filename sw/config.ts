@@ -58,18 +58,22 @@ export function parseConfig(json: unknown, makers: { readonly [type: string]: Pl
   return { deployments }
 }
 
+/** The configuration as it was kept. Storage may be blocked: then every start reads it from the network. */
+export const keptAt = async (url: string): Promise<Response | undefined> =>
+  globalThis.caches?.match(url, { cacheName: CACHE }).catch(() => undefined)
+
 /**
  * Loads it, from the disk when it is there.
  *
+ * @param kept the look at the disk, where somebody has begun it already
  * @throws {HoldfastError} `SERVICE_UNREACHABLE` at the first start without a network, `CONFIG_INVALID`
  */
 export async function loadConfig(
   url: string,
   makers: { readonly [type: string]: PlatformMaker },
+  kept = keptAt(url),
 ): Promise<WorkerConfig> {
-  // Storage may be blocked: then every start reads it from the network.
-  const kept = await globalThis.caches?.match(url, { cacheName: CACHE }).catch(() => undefined)
-  const config = await kept
+  const config = await (await kept)
     ?.json()
     .then((json: unknown) => parseConfig(json, makers))
     // Kept by another version, or changed by somebody: what the site says now is all there is.

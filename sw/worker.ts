@@ -93,10 +93,11 @@ async function answer(host: Host, alive: Promise<void>, call: Call, port: Messag
       port.onmessage = () => taken()
       say({ news })
     })
-  const said: CallAnswer = await alive
-    .then(() => host.run(call.caller, call.command, show))
+  const said: CallAnswer = await host
+    .run(call.caller, call.command, show)
     .then((said) => (call.command.type === 'pull' ? { ...said, shows: true as const } : said))
     .catch((error: unknown) => ({ error: toWire(error) }))
+  await alive
   say(said)
 }
 
