@@ -7,6 +7,10 @@ import type { Problem } from './inputs.ts'
 const ADVICE: { readonly [code in ErrorCode]?: string } = {
   SERVICE_UNREACHABLE:
     'The service does not answer. It is tried again by itself and nothing is lost; if that lasts, check its url and that it allows this origin.',
+  LEASE_BAD_TOKEN:
+    'What was supplied is no token that can be used: supply one that is new and not expired, or check where the lease gets it from.',
+  LEASE_UNANSWERED:
+    'The page gave no token. It is asked again by itself and nothing is lost; if that lasts, see why the callback fails.',
   SERVICE_BAD_RESPONSE:
     'Something other than the service answers, such as the login page of a network. It is tried again by itself and nothing is lost; if that lasts, check its url.',
   DEPLOYMENT_UNKNOWN:

@@ -7,6 +7,7 @@ import { type Draft, entryOf, outbox, rowOf, transcript, wipe } from './draft.ts
 import { type ErrorCode, HoldfastError, toWire } from './errors.ts'
 import type { Change, Reply } from './inputs.ts'
 import { NO_LEASE } from './lease.ts'
+import { emptied, leaseOf, lostOf, offer, putLease } from './leases.ts'
 import { isClaimed, type Change as OutboxChange } from './outbox.ts'
 import type { Limits } from './ports.ts'
 import { isPresentOver, laneNameOf, newSession, reduce as reduceSession } from './session.ts'
@@ -53,6 +54,11 @@ export function command(draft: Draft, change: Change, epoch: string, limits: Lim
       return startNew(draft, change, limits)
     case 'logout':
       return logout(draft, change.unsent)
+    case 'offer': {
+      const { state, claim } = offer(leaseOf(draft.slots, change.lease), change.key, draft.env.now)
+      putLease(draft.slots, state, change.lease)
+      return { value: claim }
+    }
   }
 }
 
@@ -151,8 +157,9 @@ function startNew(draft: Draft, change: Change & { type: 'start-new' }, limits: 
   if (refusal !== undefined) return { refusal }
   remember(draft, change.key)
   // A lost lease cannot be mended: the visitor begins again as somebody new to the platform, the outbox stays.
-  if (slots.lease.status === 'lost') {
+  if (lostOf(slots) !== undefined) {
     slots.lease = { ...NO_LEASE, generation: slots.lease.generation }
+    slots.leases = emptied(slots.leases)
     const { epoch, laneNumber, tabs, conversation } = slots.session
     const former = conversation === null ? null : { ...conversation, state: 'expired' as const }
     slots.session = { ...newSession(epoch), laneNumber, tabs, conversation: former }
@@ -180,6 +187,7 @@ export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse'): Rep
     rev: draft.slots.rev,
     // Generations go on counting, so that a late word about a former token is no word about the next one.
     lease: { ...NO_LEASE, generation: draft.slots.lease.generation },
+    leases: emptied(draft.slots.leases),
     session: { ...fresh.session, isSignedOut: true, tabs: session.tabs, farewell: hasNobody ? null : IDLE },
   })
   wipe(draft)

@@ -8,7 +8,17 @@ import { expiring, SILENT } from './advice.ts'
 import { type Draft, newDraft, runsOf, writesOf } from './draft.ts'
 import { fold, TYPING_SHOWN_MS } from './fold.ts'
 import type { Action, Input, Problem, Reply } from './inputs.ts'
-import { isUsable, plan as planLease } from './lease.ts'
+import { isUsable, plan as planOwn } from './lease.ts'
+import {
+  canConnect,
+  isVital,
+  leaseOf,
+  type LeasePlan,
+  type LeaseSpec,
+  planLease,
+  putLease,
+  SESSION_LEASE,
+} from './leases.ts'
 import { laneOf } from './outbox.ts'
 import { earliest, isOwed, plan as planOutbox, RUN_ENTRIES_MAX, WATCHDOG_MS, withoutEmpty } from './sends.ts'
 import type { Capabilities, View, Wanted, Writes } from './ports.ts'
@@ -25,7 +35,15 @@ export interface Setup {
   /** The refresh token is an HttpOnly cookie: opening needs no token of ours, and grants a new one. */
   readonly isBroker: boolean
   readonly unkeyed?: Unkeyed | undefined
+  /** Leases of the site's own, beside those of the platform. */
+  readonly leases?: readonly LeaseSpec[]
 }
+
+const platformLeases = ({ capabilities }: Setup): readonly LeaseSpec[] => capabilities.leases ?? []
+
+/** The session's own lease, where its tokens do not come from opening it. */
+const ownSource = (setup: Setup): LeaseSpec | undefined =>
+  [...platformLeases(setup), ...(setup.leases ?? [])].find(({ name }) => name === SESSION_LEASE)
 
 export interface Decision {
   readonly writes: Writes
@@ -40,7 +58,8 @@ export interface Decision {
 /** What the turn must read, judged from the inputs and from the slots as they were last seen: a hint that costs nothing. */
 export function wantedBy(inputs: readonly Input[], last: Slots | undefined, env: Env, isUnkeyed = false): Wanted {
   const keys = new Set<string>()
-  let isDurable = last !== undefined && planLease(last.lease, env).action !== undefined
+  const leases = last === undefined ? [] : [last.lease, ...Object.values(last.leases ?? {}).map(({ lease }) => lease)]
+  let isDurable = leases.some((lease) => planOwn(lease, env).action !== undefined)
   // What goes on the wire without a key is on the disk first, whatever happens.
   isDurable ||= isUnkeyed && last !== undefined && laneOf(last.outbox, laneNameOf(last.session)).size > 0
   let settled = 0
@@ -119,9 +138,12 @@ function planPhases(draft: Draft, setup: Setup): EpochMs | undefined {
   const isOpening = setup.isBroker && needsOpening(slots.session, draft.env.now)
   const env = isOpening && slots.lease.status === 'held' ? sharingKey(draft.env, slots.lease.refresh) : draft.env
   const canCall = isUsable(slots.lease, env.now)
-  const canOpen = slots.lease.status === 'none' || (slots.lease.status === 'held' && (setup.isBroker || canCall))
+  const isGranted = ownSource(setup) === undefined
+  const isOpenable = slots.lease.status === 'none' || (slots.lease.status === 'held' && setup.isBroker)
+  const canOpen = canCall || (isGranted && isOpenable)
   const { farewell } = slots.session
-  const gate = { isWanted: isWanted(slots), canOpen, canCall, attributes: slots.context.values }
+  const isBlocked = !canConnect(slots, platformLeases(setup), env.now)
+  const gate = { isWanted: isWanted(slots), canOpen, canCall, isBlocked, attributes: slots.context.values }
   const isParting = setup.isBroker && farewell !== null
   const { state, action, wakeAt } = isParting
     ? planFarewell({ ...slots.session, farewell }, env)
@@ -138,30 +160,56 @@ function sharingKey(env: Env, former: Attempt): Env {
   return former.status === 'idle' ? env : { ...env, key: () => former.key }
 }
 
-function planLeases(draft: Draft, { isDurable }: Wanted, setup: Setup): EpochMs | undefined {
+function planLeases(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undefined {
   const { slots } = draft
-  const env = setup.isBroker ? sharingKey(draft.env, slots.session.opening) : draft.env
+  if (slots.session.isSignedOut) return undefined
+  const others = [...platformLeases(setup), ...(setup.leases ?? [])].map((spec) =>
+    planOther(draft, spec, wanted, setup),
+  )
   // Opening by cookie grants a token: asking for another beside it would be a second rotation.
-  const isOpening = setup.isBroker && needsOpening(slots.session, env.now)
-  if (isOpening || slots.session.isSignedOut || !isWanted(slots)) return undefined
-  const { state, action, wakeAt } = planLease(slots.lease, env)
+  const isOpening = setup.isBroker && needsOpening(slots.session, draft.env.now)
+  if (isOpening || !isWanted(slots) || ownSource(setup) !== undefined) return others.reduce(earliest, undefined)
+  const env = setup.isBroker ? sharingKey(draft.env, slots.session.opening) : draft.env
+  return [...others, start(draft, planOwn(slots.lease, env), wanted)].reduce(earliest, undefined)
+}
+
+function planOther(draft: Draft, spec: LeaseSpec, wanted: Wanted, setup: Setup): EpochMs | undefined {
+  const { slots, env, needed } = draft
+  const isFetching = () =>
+    planTranscript(slots.transcript, isFlowing(draft) && slots.session.stream.isOpen, env).action !== undefined
+  const isNeeded =
+    needed.has(spec.name) || (spec.neededAt === 'request' && platformLeases(setup).includes(spec) && isFetching())
+  if (!isNeeded && !isWanted(slots)) return undefined
+  const planned = planLease(spec, leaseOf(slots, spec.name), env, isNeeded, slots.session.tabs > 0)
+  return start(draft, planned, wanted, spec)
+}
+
+function start(draft: Draft, planned: LeasePlan, { isDurable }: Wanted, spec?: LeaseSpec): EpochMs | undefined {
+  const { state, action, wakeAt } = planned
   // A key that a power cut could take back would be followed by another, and that is theft to the service: the next turn
   // sees what is due, and asks for the disk.
-  if (action?.claim.count === 1 && !isDurable) return env.now
-  slots.lease = state
+  const isAtStake = action?.type === 'refresh' && state.status === 'held' && action.claim.count === 1
+  if (isAtStake && !isDurable) return draft.env.now
+  putLease(draft.slots, state, spec?.name, spec && isVital(spec))
   if (action !== undefined) draft.actions.push(action)
   return wakeAt
 }
 
-/** Everything that needs an open conversation and a token. */
+/** Is there an open conversation and a token? */
+const isFlowing = ({ slots: { session, lease }, env }: Draft): boolean =>
+  isConversationOpen(session) && !session.isNewWanted && !needsOpening(session, env.now) && isUsable(lease, env.now)
+
+/** Everything that needs both. */
 function planTraffic(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undefined {
   const { slots, env } = draft
   const { session } = slots
-  const isValid = isConversationOpen(session) && !session.isNewWanted && !needsOpening(session, env.now)
-  const isOpen = isValid && isUsable(slots.lease, env.now)
+  const isOpen = isFlowing(draft)
   const maySend = isOpen && (setup.capabilities.sendWithoutStream || session.stream.isOpen)
   const present = laneNameOf(session)
-  const traffic = { isOpen, maySend, runs: runsOf(draft, wanted.runEntries), isDurable: wanted.isDurable }
+  const canFetch = platformLeases(setup).every(
+    ({ name, neededAt }) => neededAt !== 'request' || isUsable(leaseOf(slots, name), env.now),
+  )
+  const traffic = { canFetch, isOpen, maySend, runs: runsOf(draft, wanted.runEntries), isDurable: wanted.isDurable }
   const wakeAt = draft.unkeyed ? draft.unkeyed.plan(draft, traffic) : planKeyed(draft, traffic)
   slots.outbox = withoutEmpty(slots.outbox, present)
   if (session.stream.isOpen && !session.stream.isMerged && isComplete(slots.transcript)) {
@@ -170,7 +218,7 @@ function planTraffic(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | unde
   return earliest(wakeAt, planWatch(draft, maySend && isOwed(slots.outbox, present, env.now)))
 }
 
-function planKeyed(draft: Draft, { isOpen, maySend, runs }: Traffic): EpochMs | undefined {
+function planKeyed(draft: Draft, { isOpen, maySend, runs, canFetch }: Traffic): EpochMs | undefined {
   const { slots, env } = draft
   const { session } = slots
   const present = laneNameOf(session)
@@ -179,7 +227,7 @@ function planKeyed(draft: Draft, { isOpen, maySend, runs }: Traffic): EpochMs | 
   for (const put of sends.puts) draft.puts.set(put.seq, put)
   const context = planContext(slots.context, isOpen, env)
   slots.context = context.state
-  const transcript = planTranscript(slots.transcript, isOpen && session.stream.isOpen, env)
+  const transcript = planTranscript(slots.transcript, isOpen && session.stream.isOpen && canFetch, env)
   slots.transcript = transcript.state
   for (const action of [...sends.actions, context.action, transcript.action])
     if (action !== undefined) draft.actions.push(action)

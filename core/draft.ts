@@ -25,6 +25,8 @@ export interface Draft {
   readonly actions: Action[]
   readonly problems: Problem[]
   readonly unkeyed: Unkeyed | undefined
+  /** Leases of which somebody needs a token now. */
+  readonly needed: Set<string>
   isWiped: boolean
 }
 
@@ -32,7 +34,15 @@ export function newDraft(view: View, env: Env, unkeyed?: Unkeyed): Draft {
   // There are never more turns than milliseconds, so the clock is above every revision there was.
   const slots = { ...(view.slots ?? newSlots(env.key(), view.orphans, env.now)) }
   const problems = view.corrupt > 0 ? [corruption(view.corrupt)] : []
-  const changes = { puts: new Map(), drops: new Map(), rows: [], endSeq: undefined, actions: [], problems }
+  const changes = {
+    puts: new Map(),
+    drops: new Map(),
+    rows: [],
+    endSeq: undefined,
+    actions: [],
+    problems,
+    needed: new Set<string>(),
+  }
   return { env, view, slots, ...changes, unkeyed, isWiped: false }
 }
 

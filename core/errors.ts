@@ -5,6 +5,8 @@
 export type ErrorCode =
   | 'LEASE_REVOKED'
   | 'LEASE_EXPIRED'
+  | 'LEASE_BAD_TOKEN'
+  | 'LEASE_UNANSWERED'
   | 'OUTBOX_FULL'
   | 'OUTBOX_REFUSED'
   | 'OUTBOX_UNKNOWN'

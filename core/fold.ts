@@ -8,7 +8,7 @@ import { type ContextInput, reduce as reduceContext } from './context.ts'
 import { type Draft, entryOf, followConversation, outbox, receive, rowOf, transcript } from './draft.ts'
 import { expiryOf } from './expiry.ts'
 import type { Input } from './inputs.ts'
-import { type LeaseInput, reduce as reduceLease } from './lease.ts'
+import { lease, reject } from './fold-lease.ts'
 import type { Outcome } from './ports.ts'
 import { newSession, reduce as reduceSession, type SessionInput } from './session.ts'
 import type { Row } from './transcript.ts'
@@ -16,9 +16,6 @@ import type { Row } from './transcript.ts'
 const session = (draft: Draft, input: SessionInput): void => {
   draft.slots.session = reduceSession(draft.slots.session, input, draft.env)
   followConversation(draft)
-}
-const lease = (draft: Draft, input: LeaseInput): void => {
-  draft.slots.lease = reduceLease(draft.slots.lease, input, draft.env)
 }
 const context = (draft: Draft, input: ContextInput): void => {
   draft.slots.context = reduceContext(draft.slots.context, input, draft.env)
@@ -38,7 +35,10 @@ export function fold(draft: Draft, input: Happening): void {
     case 'tabs':
       return tabs(draft, input.count, input.isArrival)
     case 'rejected':
-      return lease(draft, { type: 'rejected', generation: input.generation })
+      return reject(draft, input)
+    case 'needed':
+      draft.needed.add(input.lease)
+      return
     case 'opened':
       return opened(draft, input)
     case 'parted':
@@ -74,7 +74,7 @@ function wake(draft: Draft, isOnline: boolean): void {
 
 function hurryAll(draft: Draft): void {
   session(draft, { type: 'woken' })
-  lease(draft, { type: 'woken' })
+  for (const name of [undefined, ...Object.keys(draft.slots.leases ?? {})]) lease(draft, { type: 'woken' }, name)
   context(draft, { type: 'woken' })
   transcript(draft, { type: 'woken' })
   outbox(draft, { type: 'woken' })
@@ -90,8 +90,9 @@ function tabs(draft: Draft, count: number | undefined, isArrival: boolean): void
 /** What a failed call says beyond the call itself: about the network, the token, the conversation. */
 function learn(draft: Draft, failure: Failure, generation: number, conversationId?: string): void {
   if (failure.isUnreachable) session(draft, { type: 'reached', isOnline: false })
-  if (failure.verdict === 'refresh' || failure.verdict === 'auth-required')
-    lease(draft, { type: 'rejected', generation })
+  if (failure.verdict === 'refresh' || failure.verdict === 'auth-required') {
+    reject(draft, { generation, ...failure })
+  }
   if (failure.verdict === 'session-lost' && generation === draft.slots.lease.generation)
     session(draft, { type: 'session-lost' })
   if (failure.verdict === 'read-only' && conversationId !== undefined) {
@@ -116,7 +117,8 @@ const later = (claim: Claim, failure: Failure) => ({ claim, retryAfterMs: failur
 function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'opened' }): void {
   if (!answers(draft.slots.session.opening, claim)) return
   if (outcome.ok) {
-    lease(draft, { type: 'granted', grant: outcome.value.grant })
+    const { grant } = outcome.value
+    if (grant !== undefined) lease(draft, { type: 'granted', grant })
     session(draft, { type: 'opened', claim, opened: outcome.value.opened })
     return heard(draft)
   }
@@ -135,16 +137,21 @@ function parted(draft: Draft, { claim, outcome }: Input & { type: 'parted' }): v
   if (outcome.isUnreachable) session(draft, { type: 'reached', isOnline: false })
 }
 
-function refreshed(draft: Draft, { claim, outcome }: Input & { type: 'refreshed' }): void {
+function refreshed(draft: Draft, { claim, outcome, lease: name }: Input & { type: 'refreshed' }): void {
   if (outcome.ok) {
-    lease(draft, { type: 'refreshed', claim, grant: outcome.value })
+    lease(draft, { type: 'refreshed', claim, grant: outcome.value }, name)
     // A token says nothing of the conversation: how long that was quiet stays as it is.
     draft.slots.session = { ...draft.slots.session, isOnline: true }
     return
   }
   if (outcome.isUnreachable) session(draft, { type: 'reached', isOnline: false })
-  if (outcome.verdict === 'auth-required') lease(draft, { type: 'refresh-refused', claim, code: outcome.code })
-  else lease(draft, { type: 'refresh-failed', ...later(claim, outcome) })
+  const { code, isForgotten = false } = outcome
+  // Nobody else waits for it: a site learns here why its tokens are not taken.
+  if (name !== undefined && claim.count === 1) draft.problems.push(problemOf(outcome))
+  // What the first token came from is asked again: for the session's own that is opening.
+  if (isForgotten && name === undefined) session(draft, { type: 'session-lost' })
+  if (outcome.verdict === 'auth-required') lease(draft, { type: 'refresh-refused', claim, code, isForgotten }, name)
+  else lease(draft, { type: 'refresh-failed', ...later(claim, outcome) }, name)
 }
 
 function made(draft: Draft, { claim, outcome, generation }: Input & { type: 'made' }): void {

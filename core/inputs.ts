@@ -4,6 +4,7 @@ import type { Claim } from './attempt.ts'
 import type { PushAction } from './context.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Grant, RefreshAction } from './lease.ts'
+import type { AskAction } from './leases.ts'
 import type { Outcome, StreamReport } from './ports.ts'
 import type { SendAction } from './sends.ts'
 import type { ConnectAction, MakeAction, OpenAction, PartAction } from './phases.ts'
@@ -14,7 +15,7 @@ import type { Attributes, Command, EpochMs } from './wire.ts'
 /** The commands that change something stored. The others are reads, or touch only the stream. */
 export type Change = Extract<
   Command,
-  { type: 'enqueue' | 'set-context' | 'retry' | 'cancel' | 'edit' | 'mark-read' | 'start-new' | 'logout' }
+  { type: 'enqueue' | 'set-context' | 'retry' | 'cancel' | 'edit' | 'mark-read' | 'start-new' | 'logout' | 'offer' }
 >
 
 export type Input =
@@ -25,15 +26,23 @@ export type Input =
   /** `isArrival`: a tab that knows no identity yet has come. Without `count`, who holds the pump counts. */
   | { readonly type: 'tabs'; readonly count?: number; readonly isArrival: boolean }
   | { readonly type: 'tick' }
-  | { readonly type: 'rejected'; readonly generation: number }
+  /** A call with this token was refused; without `lease`, with that of the session. */
+  | {
+      readonly type: 'rejected'
+      readonly generation: number
+      readonly lease?: string
+      readonly isForgotten?: boolean
+    }
+  /** Somebody waits for a token of this lease. */
+  | { readonly type: 'needed'; readonly lease: string }
   | {
       readonly type: 'opened'
       readonly claim: Claim
-      readonly outcome: Outcome<{ opened: Opened; grant: Grant }>
+      readonly outcome: Outcome<{ opened: Opened; grant?: Grant }>
       readonly generation: number
     }
   | { readonly type: 'parted'; readonly claim: Claim; readonly outcome: Outcome<null> }
-  | { readonly type: 'refreshed'; readonly claim: Claim; readonly outcome: Outcome<Grant> }
+  | { readonly type: 'refreshed'; readonly claim: Claim; readonly outcome: Outcome<Grant>; readonly lease?: string }
   | { readonly type: 'made'; readonly claim: Claim; readonly outcome: Outcome<Made>; readonly generation: number }
   | {
       readonly type: 'acked'
@@ -95,6 +104,7 @@ export type Action =
   | MakeAction
   | ConnectAction
   | RefreshAction
+  | AskAction
   | SendAction
   | PushAction
   | BackfillAction

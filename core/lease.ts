@@ -29,8 +29,20 @@ export interface Grant {
   readonly lifetimeMs: number
 }
 
+/** The offer by which a tab is looking up a token, and for which try. */
+export interface Answerer {
+  readonly by: string
+  readonly count: number
+}
+
 export type Lease =
-  | { readonly status: 'none'; readonly generation: number }
+  | {
+      readonly status: 'none'
+      readonly generation: number
+      /** The first token, where no opening grants it. */
+      readonly refresh?: Attempt
+      readonly answerer?: Answerer
+    }
   | {
       readonly status: 'held'
       readonly generation: number
@@ -42,6 +54,7 @@ export type Lease =
       /** The access token was refused or is gone: do not use it again. */
       readonly isSpent: boolean
       readonly refresh: Attempt
+      readonly answerer?: Answerer
     }
   | { readonly status: 'lost'; readonly generation: number; readonly code: ErrorCode }
 
@@ -51,14 +64,24 @@ export type LeaseInput =
   | { readonly type: 'denied'; readonly code: ErrorCode }
   | { readonly type: 'refreshed'; readonly claim: Claim; readonly grant: Grant }
   | { readonly type: 'refresh-failed'; readonly claim: Claim; readonly retryAfterMs?: number }
-  | { readonly type: 'refresh-refused'; readonly claim: Claim; readonly code: ErrorCode }
+  | {
+      readonly type: 'refresh-refused'
+      readonly claim: Claim
+      readonly code: ErrorCode
+      /** The refresh token was in the memory of a worker that is no more: it comes again from where the first came. */
+      readonly isForgotten?: boolean
+    }
   /** A call with this generation was answered 401, or its token could not be opened any more. */
   | { readonly type: 'rejected'; readonly generation: number }
   | { readonly type: 'accepted'; readonly generation: number }
+  /** Its token was in the memory of a worker that is no more: that speaks neither for it nor against it. */
+  | { readonly type: 'forgotten'; readonly generation: number }
   | { readonly type: 'woken' }
 
 export interface RefreshAction {
   readonly type: 'refresh'
+  /** Which one: nothing for that of the session. */
+  readonly lease?: string
   readonly claim: Claim
   readonly refresh: Sealed | undefined
 }
@@ -104,15 +127,31 @@ function grant(before: Lease, fresh: Grant, env: Env): Lease {
 export function reduce(lease: Lease, input: LeaseInput, env: Env): Lease {
   if (input.type === 'granted') return grant(lease, input.grant, env)
   if (input.type === 'denied') return { status: 'lost', generation: lease.generation, code: input.code }
-  if (lease.status !== 'held') return lease
+  if (lease.status === 'lost' || lease.refresh === undefined) return lease
   switch (input.type) {
-    case 'refreshed':
-      return answers(lease.refresh, input.claim) ? hold(lease, input.grant, lease.rejections, env) : lease
+    case 'refreshed': {
+      const rejections = lease.status === 'held' ? lease.rejections : 0
+      return answers(lease.refresh, input.claim) ? hold(lease, input.grant, rejections, env) : lease
+    }
     case 'refresh-failed':
       return { ...lease, refresh: fail(lease.refresh, input.claim, env, input.retryAfterMs) }
     case 'refresh-refused':
       if (!answers(lease.refresh, input.claim)) return lease
+      if (input.isForgotten) return { status: 'none', generation: lease.generation }
       return { status: 'lost', generation: lease.generation, code: input.code }
+    case 'woken':
+      return { ...lease, refresh: hurry(lease.refresh, env.now) }
+    default:
+      return lease.status === 'held' ? judge(lease, input) : lease
+  }
+}
+
+/** What a call has shown of the token it was made with. */
+function judge(
+  lease: Lease & { status: 'held' },
+  input: LeaseInput & { type: 'rejected' | 'accepted' | 'forgotten' },
+): Lease {
+  switch (input.type) {
     case 'rejected':
       if (input.generation !== lease.generation || lease.isSpent) return lease
       if (lease.rejections + 1 >= REJECTIONS_MAX)
@@ -120,8 +159,8 @@ export function reduce(lease: Lease, input: LeaseInput, env: Env): Lease {
       return { ...lease, isSpent: true, rejections: lease.rejections + 1 }
     case 'accepted':
       return input.generation === lease.generation && lease.rejections > 0 ? { ...lease, rejections: 0 } : lease
-    case 'woken':
-      return { ...lease, refresh: hurry(lease.refresh, env.now) }
+    case 'forgotten':
+      return input.generation === lease.generation && !lease.isSpent ? { ...lease, isSpent: true } : lease
   }
 }
 
@@ -130,20 +169,29 @@ export function isUsable(lease: Lease, now: EpochMs): lease is Lease & { status:
   return lease.status === 'held' && !lease.isSpent && now < lease.grant.expiresAt
 }
 
-/** Says what is due now, and marks it as started in the state it returns. */
-export function plan(lease: Lease, env: Env): { state: Lease; action?: RefreshAction; wakeAt?: EpochMs } {
-  if (lease.status !== 'held') return { state: lease }
-  if (lease.refresh.status === 'idle') {
+/**
+ * Says what is due now, and marks it as started in the state it returns.
+ *
+ * @param isFirstOurs the first token is to be had like every other, and not by opening a session
+ */
+export function plan(
+  lease: Lease,
+  env: Env,
+  isFirstOurs = false,
+): { state: Lease; action?: RefreshAction; wakeAt?: EpochMs } {
+  if (lease.status === 'lost' || (lease.status === 'none' && !isFirstOurs)) return { state: lease }
+  const { refresh: former = IDLE } = lease
+  if (lease.status === 'held' && former.status === 'idle') {
     // A clock that was set back makes `expiresAt` a promise nobody gave: the age is unknown, so ask early.
     const isClockBack = env.now < lease.receivedAt - REFRESH_MARGIN_MS
     if (!lease.isSpent && !isClockBack && env.now < lease.refreshAt) return { state: lease, wakeAt: lease.refreshAt }
   }
-  if (!isDue(lease.refresh, env)) return withWake(lease, nextAt(lease.refresh))
-  const refresh = begin(lease.refresh, env, REFRESH_TIMEOUT_MS)
-  const state: Lease = { ...lease, refresh }
+  if (!isDue(former, env)) return withWake(lease, nextAt(former))
+  const refresh = begin(former, env, REFRESH_TIMEOUT_MS)
+  const sealed = lease.status === 'held' ? lease.grant.refresh : undefined
   return {
-    state,
-    action: { type: 'refresh', claim: claimOf(refresh), refresh: lease.grant.refresh },
+    state: { ...lease, refresh },
+    action: { type: 'refresh', claim: claimOf(refresh), refresh: sealed },
     wakeAt: refresh.retryAt,
   }
 }

@@ -46,6 +46,8 @@ export interface Gate {
   readonly canOpen: boolean
   /** There is a token for calls. */
   readonly canCall: boolean
+  /** The stream needs another token first. */
+  readonly isBlocked?: boolean
   /** What a new conversation is to know from its beginning. */
   readonly attributes: Attributes
 }
@@ -57,7 +59,8 @@ export function plan(session: Session, gate: Gate, env: Env): SessionPlan {
   if (!gate.canCall) return { state: session }
   const { conversation } = session
   if (conversation === null || session.isNewWanted) return make(session, gate, env)
-  if (isOver(conversation.state) || session.stream.isOpen || session.tabs === 0) return { state: session }
+  if (isOver(conversation.state) || session.stream.isOpen || session.tabs === 0 || gate.isBlocked)
+    return { state: session }
   return connect(session, conversation.id, env)
 }
 

@@ -48,18 +48,22 @@ export type Calls = Partial<Pick<Platform, 'send' | 'backfill'>>
 export interface Connection {
   ping(id: string): void
   pong(id: string): void
-  reauth(token: string): void
+  reauth(token: string, tokens?: Tokens): void
   typing(on: boolean): void
   close(): void
   /** Instead of the platform's own, from `ready` to `closed`. */
   readonly calls?: Calls
 }
 
+/** What the further leases hold, by name, as far as they have a token now. */
+export type Tokens = { readonly [lease: string]: string }
+
 export interface StreamRequest {
   readonly conversationId: string
   /** As it is known here: a pending one is begun by the connection, where the platform has no other way. */
   readonly conversation?: Conversation
   readonly token: string
+  readonly tokens?: Tokens
   readonly afterSeq: number
 }
 
@@ -76,7 +80,7 @@ export type StreamReport =
 export interface Stream {
   connect(request: StreamRequest & { readonly claim: Claim }): void
   /** Swaps the token in place: no frame is lost. */
-  reauth(token: string): void
+  reauth(token: string, tokens?: Tokens): void
   typing(on: boolean): void
   /** Asks for a sign of life now instead of at the next heartbeat. */
   probe(): void

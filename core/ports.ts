@@ -1,16 +1,17 @@
 // What the engine needs from outside, in our own words and plain values. The adapters are in sw/, the fakes in testing/.
 
 import type { Claim } from './attempt.ts'
-import type { ErrorCode } from './errors.ts'
+import type { Outcome, Verdict } from './outcome.ts'
 import type { Entry } from './outbox.ts'
 import type { Conversation, Opened } from './session.ts'
 import type { Slots } from './state.ts'
-import type { Connection, StreamEvent, StreamRequest } from './ports-stream.ts'
+import type { Connection, StreamEvent, StreamRequest, Tokens } from './ports-stream.ts'
 import type { Rates } from './rates.ts'
 import type { Row } from './transcript.ts'
 import type { Unkeyed } from './unkeyed.ts'
-import type { AttributeDelta, Attributes, EpochMs, Notice, OutboundMessage } from './wire.ts'
+import type { AttributeDelta, Attributes, EpochMs, Notice, OutboundMessage, Supplied } from './wire.ts'
 import type { Sealed } from './lease.ts'
+import type { LeaseSpec, TokenSource } from './leases.ts'
 
 export interface Clock {
   now(): EpochMs
@@ -110,32 +111,6 @@ export interface Vault {
   forget(): Promise<void>
 }
 
-export type Verdict =
-  | 'retry'
-  | 'retry-at'
-  | 'wait-unchanged'
-  | 'reconcile'
-  | 'refresh'
-  | 'auth-required'
-  | 'refuse'
-  | 'drop-attributes'
-  | 'read-only'
-  | 'session-lost'
-
-/** What came of a call. A platform never throws: an expected failure is a value. */
-export type Outcome<T> =
-  | { readonly ok: true; readonly value: T }
-  | {
-      readonly ok: false
-      readonly verdict: Verdict
-      readonly code: ErrorCode
-      /** For people: which call, what was expected, what came. Never a token, never a text. */
-      readonly reason: string
-      readonly retryAfterMs?: number
-      /** No answer at all: the network, not the service. */
-      readonly isUnreachable?: boolean
-    }
-
 /** A grant as a platform hands it over, before it is sealed. */
 export interface PlainGrant {
   readonly accessToken: string
@@ -167,6 +142,8 @@ export interface Capabilities {
   readonly timings?: Partial<Timings>
   /** Where tokens rest unless the configuration says otherwise. Default: `broker`. */
   readonly vault?: Vault['mode']
+  /** Beside the one that opening grants; of the name `session`: instead of it. */
+  readonly leases?: readonly LeaseSpec[]
 }
 
 /** Intervals a deployment may set, in milliseconds. Defaults: design, section 7. */
@@ -197,9 +174,14 @@ export interface Platform {
     token?: string
     wantsRefreshToken: boolean
     conversationId: string | null
-  }): Promise<Outcome<{ opened: Opened; grant: PlainGrant }>>
-  /** @see https://www.rfc-editor.org/rfc/rfc6749#section-6 */
-  refresh(request: { key: string; refreshToken?: string }): Promise<Outcome<PlainGrant>>
+  }): Promise<Outcome<{ opened: Opened; grant?: PlainGrant }>>
+  /**
+   * @param request `lease`: one of `capabilities.leases`; without it, the session's own
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-6
+   */
+  refresh(request: { key: string; refreshToken?: string; lease?: string }): Promise<Outcome<PlainGrant>>
+  /** Turns what a tab supplied, a code for example, into a grant. Without it, that is the grant itself. */
+  exchange?(request: { key: string; lease: string; supplied: Supplied }): Promise<Outcome<PlainGrant>>
   make(request: {
     key: string
     token: string
@@ -228,12 +210,22 @@ export interface Platform {
     token: string
     conversationId: string
     afterId: string
+    tokens?: Tokens
   }): Promise<Outcome<{ resync: true } | { resync: false; rows: readonly Row[]; headSeq: number }>>
   connect(request: StreamRequest, emit: (event: StreamEvent) => void): Connection
   /** The same events by long poll: resolves with what came, or with none after the wait. */
   poll(request: StreamRequest & { waitMs: number }): Promise<Outcome<readonly StreamEvent[]>>
-  revoke(request: { token?: string; refreshToken?: string }): Promise<Outcome<null>>
+  revoke(request: { token?: string; refreshToken?: string; lease?: string }): Promise<Outcome<null>>
 }
 
-export type { Calls, Connection, Ending, Stream, StreamEvent, StreamReport, StreamRequest } from './ports-stream.ts'
-export type { Claim, Sealed }
+export type {
+  Calls,
+  Connection,
+  Ending,
+  Stream,
+  StreamEvent,
+  StreamReport,
+  StreamRequest,
+  Tokens,
+} from './ports-stream.ts'
+export type { Claim, Outcome, Sealed, TokenSource, Verdict }

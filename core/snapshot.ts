@@ -1,6 +1,7 @@
 // What a tab sees: one immutable picture made from what is stored. It carries no token, and a bounded number of messages.
 
 import { isUsable } from './lease.ts'
+import { lostOf } from './leases.ts'
 import { countsOf, type Entry, isClaimed, laneOf } from './outbox.ts'
 import type { Tail } from './ports.ts'
 import { isLaneOpen, isPresentOver, needsOpening, type Session } from './session.ts'
@@ -13,10 +14,11 @@ export const SNAPSHOT_ROWS_MAX = 50
 export const SNAPSHOT_ENTRIES_MAX = 100
 
 /** Where the session stands, derived from the machines: nothing stores it. */
-export function phaseOf({ session, lease }: Slots, now: EpochMs): Phase {
+export function phaseOf(slots: Slots, now: EpochMs): Phase {
+  const { session, lease } = slots
   const { stream, opening, making, farewell } = session
   if (session.isSignedOut) return 'signed-out'
-  if (lease.status === 'lost') return 'auth-required'
+  if (lostOf(slots) !== undefined) return 'auth-required'
   if (session.refusal !== null) return 'ended'
   if (isPresentOver(session) && session.isValidated) return 'ended'
   if (stream.isOpen) return stream.isMerged ? 'live' : 'merging'
@@ -35,7 +37,8 @@ export function phaseOf({ session, lease }: Slots, now: EpochMs): Phase {
 export function snapshotOf(tail: Tail & { slots: Slots }, storage: 'durable' | 'memory', now: EpochMs): Snapshot {
   const { slots, rows, entries } = tail
   const { session, lease } = slots
-  const status = lease.status === 'held' && lease.refresh.status !== 'idle' ? 'refreshing' : lease.status
+  const lost = lostOf(slots)
+  const isRefreshing = lease.status === 'held' && lease.refresh.status !== 'idle'
   return {
     rev: slots.rev,
     epoch: session.epoch,
@@ -47,9 +50,9 @@ export function snapshotOf(tail: Tail & { slots: Slots }, storage: 'durable' | '
         : { id: session.id, authenticated: session.isAuthenticated, expiresAt: session.expiresAt },
     conversation: conversationOf(session),
     lease: {
-      status,
+      status: lost?.status ?? (isRefreshing ? 'refreshing' : lease.status),
       ...(lease.status === 'held' ? { expiresAt: lease.grant.expiresAt } : {}),
-      ...(lease.status === 'lost' ? { code: lease.code } : {}),
+      ...(lost === undefined ? {} : { code: lost.code }),
     },
     outbox: countsIn(slots),
     context: slots.context.values,

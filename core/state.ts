@@ -2,6 +2,7 @@
 
 import { type Context, EMPTY_CONTEXT } from './context.ts'
 import { type Lease, NO_LEASE } from './lease.ts'
+import type { Leases } from './leases.ts'
 import type { Limits } from './ports.ts'
 import type { Spent } from './rates.ts'
 import { EMPTY_OUTBOX, type Entry, type Outbox, restore } from './outbox.ts'
@@ -18,6 +19,8 @@ export interface Slots {
   readonly rev: number
   readonly session: Session
   readonly lease: Lease
+  /** Those beside the session's own. */
+  readonly leases?: Leases
   readonly context: Context
   readonly outbox: Outbox
   readonly transcript: Transcript
@@ -46,6 +49,7 @@ export const newSlots = (epoch: string, orphans: readonly Entry[], rev = 1): Slo
     laneNumber: orphans.reduce((last, { lane }) => Math.max(last, Number(lane) || 1), 1),
   },
   lease: NO_LEASE,
+  leases: {},
   context: EMPTY_CONTEXT,
   outbox: orphans.length === 0 ? EMPTY_OUTBOX : restore(orphans),
   transcript: emptyTranscript(''),
@@ -61,7 +65,7 @@ function isLike(value: unknown, sample: unknown): boolean {
   return Object.entries(sample).every(([name, part]) => isLike((value as Record<string, unknown>)[name], part))
 }
 
-const SAMPLE = newSlots('', [])
+const { leases: _, ...SAMPLE } = newSlots('', [])
 
 /** What the sample has and the value has not, added: whoever wrote it knew nothing of it. */
 function filled(value: unknown, sample: unknown): unknown {

@@ -16,6 +16,8 @@ import type { AttributeDelta, Attributes, EpochMs } from './wire.ts'
 
 /** What the turn has found out, before it says what is sent. */
 export interface Traffic {
+  /** Every further lease that requests need has a token. */
+  readonly canFetch: boolean
   /** The conversation is open, and there is a token. */
   readonly isOpen: boolean
   /** The same, and the platform could take a message now. */

@@ -1,4 +1,4 @@
-// Every shape that crosses a boundary between page and worker. Types and guards only.
+// Every shape that crosses a boundary between page and worker. Types only; their guards are in wire-guards.ts.
 // What the worker says to a platform is in ports.ts; what a platform's own wire looks like is in its adapter.
 
 import type { WireError } from './errors.ts'
@@ -151,6 +151,18 @@ export interface Caller {
   readonly visible: boolean
 }
 
+/**
+ * What a tab supplies for a lease, from the site's own callback: a token, or whatever the platform makes one from. It goes
+ * to the worker by the link, never over the channel.
+ */
+export interface Supplied {
+  readonly token?: string
+  /** In seconds. Without it, an hour. */
+  readonly expiresIn?: number | string
+  readonly refreshToken?: string
+  readonly [more: string]: unknown
+}
+
 /** What a tab may ask. Those that change something carry a key made by the page, so that a repeat is harmless. */
 export type Command =
   | { readonly type: 'pull'; readonly keys: readonly string[] }
@@ -167,6 +179,17 @@ export type Command =
   | { readonly type: 'start-new'; readonly key: string; readonly routing?: Attributes }
   | { readonly type: 'logout'; readonly unsent: 'send' | 'discard' | 'refuse' }
   | { readonly type: 'diagnose' }
+  /** This tab can supply a token: the answer says for which try, or nothing if nobody needs one now. */
+  | { readonly type: 'offer'; readonly key: string; readonly lease: string }
+  /** Without `supplied` there is none to be had: why stays with the site. */
+  | {
+      readonly type: 'supply'
+      readonly lease: string
+      readonly claim: { readonly key: string; readonly count: number }
+      readonly supplied?: Supplied
+    }
+  /** An access token, where the site lets pages have it. `spent`: the generation that was refused. */
+  | { readonly type: 'borrow'; readonly lease: string; readonly spent?: number }
   /** Run a turn: the network may be back, the tab became visible, an alarm rang. `wake` says the visitor is here. */
   | { readonly type: 'nudge'; readonly wake: boolean; readonly online: boolean }
   | { readonly type: 'bye' }
@@ -189,6 +212,9 @@ export interface Answers {
   'start-new': null
   logout: { readonly verified: true }
   diagnose: Report
+  offer: { readonly key: string; readonly count: number } | null
+  supply: null
+  borrow: { readonly token: string; readonly generation: number; readonly expiresAt: EpochMs }
   nudge: null
   bye: null
 }
@@ -220,6 +246,8 @@ export type Notice =
   | { readonly v: 1; readonly type: 'changed'; readonly rev: number }
   | { readonly v: 1; readonly type: 'beat'; readonly incarnation: string }
   | { readonly v: 1; readonly type: 'wake-at'; readonly at: EpochMs }
+  /** A lease needs a token of the site's: whoever can supply one offers to. */
+  | { readonly v: 1; readonly type: 'token-wanted'; readonly lease: string }
   /** Another incarnation or tab has committed work: whoever holds the pump runs a turn. */
   | { readonly v: 1; readonly type: 'nudge' }
   /** A tab that calls another incarnation than the one that holds the pump, for that one to count and to serve. */
@@ -233,64 +261,4 @@ export const lifeLockOf = (incarnation: string): string => `holdfast:life:${inca
 /** The BroadcastChannel of a deployment. */
 export const channelOf = (deployment: string): string => `holdfast:${deployment}`
 
-type Shape = Record<string, unknown>
-/** Not an array, a Map or a Date: those would travel as something else, or as nothing. */
-export const isShape = (value: unknown): value is Shape => ({}).toString.call(value) === '[object Object]'
-const isKey = (value: unknown): value is string => typeof value === 'string' && value.length > 0 && value.length <= 128
-
-export function isCaller(value: unknown): value is Caller {
-  return (
-    isShape(value) &&
-    typeof value.protocol === 'number' &&
-    typeof value.deployment === 'string' &&
-    isKey(value.tab) &&
-    typeof value.epoch === 'string' &&
-    typeof value.visible === 'boolean'
-  )
-}
-
-export function isOutboundMessage(value: unknown): value is OutboundMessage {
-  return (
-    isShape(value) &&
-    isKey(value.key) &&
-    typeof value.text === 'string' &&
-    (value.metadata === undefined || (isShape(value.metadata) && Object.values(value.metadata).every(isScalar)))
-  )
-}
-
-const isScalar = (value: unknown): boolean =>
-  typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value))
-
-export const isDelta = (value: unknown): value is AttributeDelta =>
-  isShape(value) &&
-  Object.entries(value).every(([name, one]) => name && (one === null || /^(string|boolean)$/.test(typeof one)))
-
-const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0
-
-const COMMANDS: { readonly [T in Command['type']]: (command: Shape) => boolean } = {
-  pull: (c) => Array.isArray(c.keys) && c.keys.every(isKey),
-  enqueue: (c) => Array.isArray(c.messages) && c.messages.length <= ENQUEUE_MAX && c.messages.every(isOutboundMessage),
-  'set-context': (c) => isKey(c.key) && isDelta(c.delta),
-  retry: (c) => isKey(c.key),
-  cancel: (c) => isKey(c.key),
-  edit: (c) => isKey(c.key) && isOutboundMessage(c.message),
-  'list-outbox': () => true,
-  history: (c) => isCount(c.limit) && (c.before === undefined || Number.isInteger(c.before)),
-  typing: (c) => typeof c.on === 'boolean',
-  'mark-read': () => true,
-  'start-new': (c) => isKey(c.key) && (c.routing === undefined || isDelta(c.routing)),
-  logout: (c) => c.unsent === 'send' || c.unsent === 'discard' || c.unsent === 'refuse',
-  diagnose: () => true,
-  nudge: (c) => typeof c.wake === 'boolean' && typeof c.online === 'boolean',
-  bye: () => true,
-}
-
-export function isCommand(value: unknown): value is Command {
-  return (
-    isShape(value) && Object.hasOwn(COMMANDS, value.type as string) && COMMANDS[value.type as Command['type']](value)
-  )
-}
-
-export function isNotice(value: unknown): value is Notice {
-  return isShape(value) && value.v === 1 && typeof value.type === 'string'
-}
+export { isCaller, isCommand, isDelta, isNotice, isOutboundMessage, isShape } from './wire-guards.ts'

@@ -2,12 +2,12 @@
 // It decides nothing and never throws: an expected failure is a value.
 
 import type { Action, Input } from '../core/inputs.ts'
-import type { Lease } from '../core/lease.ts'
-import type { Calls, Outcome, Stream } from '../core/ports.ts'
+import { isVital, leaseOf } from '../core/leases.ts'
+import type { Calls, Outcome, PlainGrant, Stream, Tokens as NamedTokens } from '../core/ports.ts'
 import type { SendAction } from '../core/sends.ts'
 import type { Slots } from '../core/state.ts'
 import type { Ports } from './engine-ports.ts'
-import { sealed, type Token, Tokens } from './engine-tokens.ts'
+import { isLack, type Token, Tokens } from './engine-tokens.ts'
 
 /**
  * While a run is being sent, acknowledgements and echoes wait so long for company: they share a turn. Killed meanwhile,
@@ -15,23 +15,15 @@ import { sealed, type Token, Tokens } from './engine-tokens.ts'
  */
 const GATHER_MS = 200
 
-/** Without a token there is no call. It could not be opened, so its generation is as good as refused. */
-const NO_TOKEN = {
-  ok: false,
-  verdict: 'refresh',
-  code: 'LEASE_EXPIRED',
-  reason: 'There was no token to call with.',
-} as const satisfies Outcome<never>
-
 export class Performer {
   readonly stream: Stream
   /** What is on its way. */
   readonly busy = new Set<Promise<void>>()
   readonly #ports: Ports
   readonly #report: (input: Input) => void
-  readonly #tokens: Tokens
+  readonly tokens: Tokens
   /** What the stream runs on: nothing while we want none. */
-  #live: { readonly conversationId: string; readonly generation: number } | undefined
+  #live: { readonly conversationId: string; readonly generation: number; readonly tokens: string } | undefined
   #epoch = ''
   #gathered: Input[] = []
   #runs = 0
@@ -41,17 +33,20 @@ export class Performer {
   constructor(ports: Ports, report: (input: Input) => void) {
     this.#ports = ports
     this.#report = report
-    this.#tokens = new Tokens(ports.vault, ports.clock)
+    this.tokens = new Tokens(ports.vault, ports.clock)
     this.stream = ports.stream((heard) => {
       if (this.#live === undefined) return
-      const input: Input = { type: 'stream', report: heard, ...this.#live }
+      const { conversationId, generation } = this.#live
+      const input: Input = { type: 'stream', report: heard, conversationId, generation }
       if (this.#runs > 0 && heard.type === 'rows') this.#gather(input)
       else report(input)
     })
   }
 
   perform(actions: readonly Action[], slots: Slots): void {
-    this.#epoch = slots.session.epoch
+    const { epoch } = slots.session
+    if (this.#epoch !== epoch) this.tokens.forget()
+    this.#epoch = epoch
     for (const work of [this.#follow(slots), ...actions.map((action) => this.#run(action, slots))]) {
       const tracked = work.finally(() => this.busy.delete(tracked))
       this.busy.add(tracked)
@@ -59,10 +54,21 @@ export class Performer {
   }
 
   /** Takes the tokens out now, so that the service can be told after everything here is emptied. */
-  async revocation(lease: Lease): Promise<() => Promise<unknown>> {
+  async revocation(slots: Slots): Promise<() => Promise<unknown>> {
+    const { platform, sources = {} } = this.#ports
     // Where a cookie says who somebody is, only the service can end it, and the state sees to that.
-    const tokens = this.#ports.vault.mode === 'broker' ? undefined : await this.#tokens.last(lease)
-    return async () => tokens && this.#ports.platform.revoke(tokens)
+    const own = isBroker(this.#ports) ? undefined : await this.tokens.last(slots.lease)
+    const others = await Promise.all(
+      Object.keys(slots.leases ?? {}).map(async (lease) => ({
+        lease,
+        held: await this.tokens.last(leaseOf(slots, lease)),
+      })),
+    )
+    return () =>
+      Promise.all([
+        own && platform.revoke(own),
+        ...others.map(({ lease, held }) => held && (sources[lease] ?? platform).revoke?.({ lease, ...held })),
+      ])
   }
 
   async #run(action: Action, slots: Slots): Promise<void> {
@@ -79,21 +85,17 @@ export class Performer {
           report({ type: 'parted', claim: action.claim, outcome: await platform.revoke({}) })
         })
       case 'refresh':
-        return this.#inTurn(() => this.#refresh(action))
+        return action.lease === undefined ? this.#inTurn(() => this.#refresh(action)) : this.#refresh(action)
+      case 'ask':
+        return this.#ports.channel.publish({ v: 1, type: 'token-wanted', lease: action.lease })
       case 'connect':
         return this.#connect(action, slots)
       case 'send': {
-        const token = await this.#tokens.of(slots)
-        if (token !== undefined) return this.#send(action, slots, token)
+        const token = await this.tokens.of(slots)
+        if (!isLack(token)) return this.#send(action, slots, token)
         const { lane, claim } = action
-        return report({
-          type: 'sent',
-          lane,
-          claim,
-          outcome: NO_TOKEN,
-          generation: slots.lease.generation,
-          conversationId,
-        })
+        const { generation } = slots.lease
+        return report({ type: 'sent', lane, claim, outcome: token, generation, conversationId })
       }
       case 'make': {
         const { claim, previousId, routing, attributes } = action
@@ -110,7 +112,8 @@ export class Performer {
       }
       case 'backfill': {
         const { claim, conversationId, afterId } = action
-        const ask = (token: string) => this.#calls.backfill({ token, conversationId, afterId })
+        const tokens = await this.#others(slots)
+        const ask = (token: string) => this.#calls.backfill({ token, conversationId, afterId, ...tokens })
         return this.#call(slots, ask, (outcome, generation) =>
           report({ type: 'backfilled', claim, outcome, generation, conversationId }),
         )
@@ -120,7 +123,7 @@ export class Performer {
 
   /** An answer that nobody awaits any more still sets its cookie: whoever comes next must not ask before it is there. */
   #inTurn(work: () => Promise<void>): Promise<void> {
-    if (this.#ports.vault.mode !== 'broker') return work()
+    if (!isBroker(this.#ports)) return work()
     this.#cookie = this.#cookie.then(work, work)
     return this.#cookie
   }
@@ -130,32 +133,47 @@ export class Performer {
     ask: (token: string) => Promise<Outcome<T>>,
     give: (outcome: Outcome<T>, generation: number) => void,
   ): Promise<void> {
-    const token = await this.#tokens.of(slots)
-    give(token === undefined ? NO_TOKEN : await ask(token.value), token?.generation ?? slots.lease.generation)
+    const token = await this.tokens.of(slots)
+    if (isLack(token)) return give(token, slots.lease.generation)
+    give(dated(await ask(token.value), slots), token.generation)
+  }
+
+  /** What the further leases hold. One whose token was in the memory of a former worker has to be fetched again. */
+  async #others(slots: Slots): Promise<{ readonly tokens?: NamedTokens }> {
+    const { capabilities } = this.#ports.platform
+    const tokens: { [lease: string]: string } = {}
+    for (const { name } of capabilities.leases ?? []) {
+      const token = await this.tokens.of(slots, name)
+      if (!isLack(token)) tokens[name] = token.value
+      else if (token.isForgotten) {
+        const { generation } = leaseOf(slots, name)
+        this.#report({ type: 'rejected', lease: name, generation, isForgotten: true })
+      }
+    }
+    return capabilities.leases === undefined ? {} : { tokens }
   }
 
   async #open({ claim, conversationId }: Action & { type: 'open' }, slots: Slots): Promise<void> {
-    const { platform, vault } = this.#ports
-    const wantsRefreshToken = vault.mode !== 'broker'
-    const token = wantsRefreshToken ? await this.#tokens.of(slots) : undefined
+    const { platform } = this.#ports
+    const wantsRefreshToken = !isBroker(this.#ports)
+    const token = await this.tokens.of(slots)
     const request = { key: claim.key, wantsRefreshToken, conversationId }
-    const answer = await platform.open(token === undefined ? request : { ...request, token: token.value })
-    const outcome = await sealed(answer, async ({ opened, grant }) => ({
-      opened,
-      grant: await this.#tokens.seal(grant),
-    }))
-    this.#report({ type: 'opened', claim, outcome, generation: slots.lease.generation })
+    // A cookie names whom it names, whatever token is beside it.
+    const isNamed = !isLack(token) && (wantsRefreshToken || this.#ports.sources?.session !== undefined)
+    const answer = await platform.open(isNamed ? { ...request, token: token.value } : request)
+    const outcome = await this.tokens.sealed(answer, async ({ opened, grant }) =>
+      grant === undefined ? { opened } : { opened, grant: await this.tokens.seal(grant) },
+    )
+    this.#report({ type: 'opened', claim, outcome: dated(outcome, slots), generation: slots.lease.generation })
   }
 
-  async #refresh({ claim, refresh }: Action & { type: 'refresh' }): Promise<void> {
-    const held = await this.#tokens.refreshOf(refresh)
-    if (held === undefined) {
-      const reason = 'The refresh token cannot be opened any more: its key is gone.'
-      const outcome = { ok: false, verdict: 'auth-required', code: 'LEASE_EXPIRED', reason } as const
-      return this.#report({ type: 'refreshed', claim, outcome })
-    }
-    const answer = await this.#ports.platform.refresh({ key: claim.key, ...held })
-    this.#report({ type: 'refreshed', claim, outcome: await sealed(answer, (grant) => this.#tokens.seal(grant)) })
+  async #refresh({ lease, claim, refresh }: Action & { type: 'refresh' }): Promise<void> {
+    const named = lease === undefined ? {} : { lease }
+    const held = await this.tokens.refreshOf(refresh)
+    const ask = (this.#ports.sources?.[lease ?? 'session'] ?? this.#ports.platform).refresh
+    const answer = 'ok' in held ? held : ((await ask?.({ key: claim.key, ...named, ...held })) ?? NO_SOURCE)
+    const outcome = await this.tokens.sealed(answer, (grant: PlainGrant) => this.tokens.seal(grant))
+    this.#report({ type: 'refreshed', ...named, claim, outcome })
   }
 
   /** Some platforms take over the open connection what others take by requests. */
@@ -166,13 +184,19 @@ export class Performer {
   async #connect({ claim, conversationId }: Action & { type: 'connect' }, slots: Slots): Promise<void> {
     const { generation } = slots.lease
     const { conversation } = slots.session
-    this.#live = { conversationId, generation }
-    const token = await this.#tokens.of(slots)
+    this.#live = { conversationId, generation, tokens: this.#generations(slots) }
+    const [token, others] = [await this.tokens.of(slots), await this.#others(slots)]
     const afterSeq = slots.transcript.cursor.seq
-    const request = { claim, conversationId, afterSeq, ...(conversation && { conversation }) }
-    if (token !== undefined) return this.stream.connect({ ...request, token: token.value })
-    const report = { type: 'ended', claim, verdict: 'refresh', reason: NO_TOKEN.reason } as const
-    this.#report({ type: 'stream', report, generation, conversationId })
+    const request = { claim, conversationId, afterSeq, ...(conversation && { conversation }), ...others }
+    if (!isLack(token)) return this.stream.connect({ ...request, token: token.value })
+    const { verdict, reason } = token
+    this.#report({ type: 'stream', report: { type: 'ended', claim, verdict, reason }, generation, conversationId })
+  }
+
+  /** Which tokens the stream runs on, as one word. */
+  #generations(slots: Slots): string {
+    const vital = (this.#ports.platform.capabilities.leases ?? []).filter(isVital)
+    return [undefined, ...vital.map(({ name }) => name)].map((name) => leaseOf(slots, name).generation).join()
   }
 
   /** A run: one after the other, up to the first that fails for another reason than itself. */
@@ -224,10 +248,27 @@ export class Performer {
       this.#live = undefined
       return this.stream.close()
     }
-    if (!isOpen || slots.lease.generation === this.#live.generation) return
-    const token = await this.#tokens.of(slots)
-    if (token === undefined || this.#live === undefined) return
-    this.#live = { ...this.#live, generation: token.generation }
-    this.stream.reauth(token.value)
+    const tokens = this.#generations(slots)
+    if (!isOpen || tokens === this.#live.tokens) return
+    const [token, others] = [await this.tokens.of(slots), await this.#others(slots)]
+    if (isLack(token) || this.#live === undefined) return
+    this.#live = { ...this.#live, generation: token.generation, tokens }
+    this.stream.reauth(token.value, others.tokens)
   }
+}
+
+/** The refresh token is not ours to see: a cookie holds it. What is in memory only could not be refreshed after a stop. */
+export const isBroker = ({ vault }: Pick<Ports, 'vault'>): boolean => vault.mode !== 'persistent'
+
+const NO_SOURCE = {
+  ok: false,
+  verdict: 'auth-required',
+  code: 'LEASE_EXPIRED',
+  reason: 'Nothing says where the next token comes from.',
+} as const satisfies Outcome<never>
+
+/** Whose token was refused, and which one of them. */
+function dated<T>(outcome: Outcome<T>, slots: Slots): Outcome<T> {
+  if (outcome.ok || outcome.lease === undefined) return outcome
+  return { ...outcome, generation: leaseOf(slots, outcome.lease).generation }
 }

@@ -1,6 +1,17 @@
 // What one engine stands on. Each port is said in core/ports.ts, in our own words; this is the whole set.
 
-import type { Channel, Clock, Platform, Pump, Random, Store, Stream, StreamReport, Vault } from '../core/ports.ts'
+import type {
+  Channel,
+  Clock,
+  Platform,
+  Pump,
+  Random,
+  Store,
+  Stream,
+  StreamReport,
+  TokenSource,
+  Vault,
+} from '../core/ports.ts'
 import type { Screen } from './engine-screen.ts'
 
 export interface Ports {
@@ -11,6 +22,10 @@ export interface Ports {
   readonly platform: Platform
   readonly vault: Vault
   readonly pump: Pump
+  /** Of leases whose tokens do not come from the platform. */
+  readonly sources?: { readonly [lease: string]: TokenSource }
+  /** Leases whose access token a page may have. */
+  readonly lent?: readonly string[]
   /** Looks at what a tab wants stored; without it everything passes. */
   readonly screen?: Screen | undefined
   stream(report: (report: StreamReport) => void): Stream

@@ -1,6 +1,8 @@
-// Tokens on their way between the vault and a call: opened when they are needed, sealed as they come.
+// Tokens on their way between the vault and a call: opened when they are needed, sealed as they come. A vault that fails
+// is an outcome like every other: what it was needed for is tried again.
 
 import { type Grant, isUsable, type Lease, type Sealed } from '../core/lease.ts'
+import { leaseOf, SESSION_LEASE } from '../core/leases.ts'
 import type { Clock, Outcome, PlainGrant, Vault } from '../core/ports.ts'
 import type { Slots } from '../core/state.ts'
 
@@ -9,10 +11,30 @@ export interface Token {
   readonly generation: number
 }
 
+/** Why there is none. */
+export type Lack = Outcome<never> & { readonly ok: false }
+
+/** Without a token there is no call: its generation is as good as refused. */
+const NO_TOKEN: Lack = {
+  ok: false,
+  verdict: 'refresh',
+  code: 'LEASE_EXPIRED',
+  reason: 'There was no token to call with.',
+}
+const FORGOTTEN: Lack = { ...NO_TOKEN, isForgotten: true }
+export const VAULT_FAILED: Lack = {
+  ok: false,
+  verdict: 'retry',
+  code: 'STORE_FAILED',
+  reason: 'The keys of the vault could not be used.',
+}
+
+export const isLack = (token: Token | Lack): token is Lack => 'ok' in token
+
 export class Tokens {
   readonly #vault: Vault
   readonly #clock: Clock
-  #cached: (Token & { readonly epoch: string }) | undefined
+  readonly #cached = new Map<string, Token & { readonly epoch: string }>()
 
   constructor(vault: Vault, clock: Clock) {
     this.#vault = vault
@@ -20,14 +42,27 @@ export class Tokens {
   }
 
   /** The token to call with, if there is one that lives and can be opened. */
-  async of({ lease, session: { epoch } }: Slots): Promise<Token | undefined> {
-    if (!isUsable(lease, this.#clock.now())) return undefined
-    const { generation } = lease
-    if (this.#cached?.generation === generation && this.#cached.epoch === epoch) return this.#cached
-    const value = await this.#vault.open(lease.grant.access)
-    if (value === undefined) return undefined
-    this.#cached = { value, generation, epoch }
-    return this.#cached
+  async of(slots: Slots, name = SESSION_LEASE): Promise<Token | Lack> {
+    const lease = leaseOf(slots, name)
+    if (!isUsable(lease, this.#clock.now())) return NO_TOKEN
+    const { generation, grant } = lease
+    const { epoch } = slots.session
+    const cached = this.#cached.get(name)
+    if (cached?.generation === generation && cached.epoch === epoch) return cached
+    try {
+      const value = await this.#vault.open(grant.access)
+      if (value === undefined) return FORGOTTEN
+      const token = { value, generation, epoch }
+      this.#cached.set(name, token)
+      return token
+    } catch {
+      return VAULT_FAILED
+    }
+  }
+
+  /** Of an identity that is gone nothing stays in memory either. */
+  forget(): void {
+    this.#cached.clear()
   }
 
   async seal({ accessToken, refreshToken, expiresInMs }: PlainGrant): Promise<Grant> {
@@ -36,22 +71,37 @@ export class Tokens {
     return refreshToken === undefined ? grant : { ...grant, refresh: await this.#vault.seal(refreshToken) }
   }
 
-  /** The refresh token in a form that spreads into a request: nothing where a cookie holds it. */
-  async refreshOf(sealed: Sealed | undefined): Promise<{ readonly refreshToken?: string } | undefined> {
+  /**
+   * The refresh token in a form that spreads into a request: nothing where a cookie holds it. One that only the memory of
+   * a former worker held is fetched again from where it came; one whose key is gone is lost.
+   */
+  async refreshOf(sealed: Sealed | undefined): Promise<{ readonly refreshToken?: string } | Lack> {
     if (sealed === undefined) return {}
-    const refreshToken = await this.#vault.open(sealed)
-    return refreshToken === undefined ? undefined : { refreshToken }
+    try {
+      const refreshToken = await this.#vault.open(sealed)
+      if (refreshToken !== undefined) return { refreshToken }
+    } catch {
+      return VAULT_FAILED
+    }
+    const reason = 'The refresh token cannot be opened any more: its key is gone.'
+    const lack = { ok: false, verdict: 'auth-required', code: 'LEASE_EXPIRED', reason } as const
+    return this.#vault.mode === 'memory' ? { ...lack, isForgotten: true } : lack
   }
 
   /** Both tokens, taken out before everything here is emptied, so that the service can be told afterwards. */
   async last(lease: Lease): Promise<{ readonly token?: string; readonly refreshToken?: string } | undefined> {
     if (lease.status !== 'held') return undefined
-    const token = await this.#vault.open(lease.grant.access)
-    return { ...(token === undefined ? {} : { token }), ...(await this.refreshOf(lease.grant.refresh)) }
+    const token = await this.#vault.open(lease.grant.access).catch(() => undefined)
+    const held = await this.refreshOf(lease.grant.refresh)
+    return { ...(token === undefined ? {} : { token }), ...('ok' in held ? {} : held) }
   }
-}
 
-/** A grant that came with an answer, sealed before anybody stores it. */
-export async function sealed<T, U>(outcome: Outcome<T>, seal: (value: T) => Promise<U>): Promise<Outcome<U>> {
-  return outcome.ok ? { ok: true, value: await seal(outcome.value) } : outcome
+  /** A grant that came with an answer, sealed before anybody stores it. */
+  async sealed<T, U>(outcome: Outcome<T>, seal: (value: T) => Promise<U>): Promise<Outcome<U>> {
+    if (!outcome.ok) return outcome
+    return seal(outcome.value).then(
+      (value): Outcome<U> => ({ ok: true, value }),
+      () => VAULT_FAILED,
+    )
+  }
 }

@@ -9,18 +9,19 @@ import type { Timings } from '../core/ports.ts'
 import { countsIn } from '../core/snapshot.ts'
 import type { Slots } from '../core/state.ts'
 import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts'
+import { Leases, setupOf } from './engine-leases.ts'
+import { type Leaving, logout } from './engine-logout.ts'
 import { Performer } from './engine-perform.ts'
 import type { Ports } from './engine-ports.ts'
 import { type Reads, reads } from './engine-reads.ts'
 import { withRefused } from './engine-screen.ts'
-import { CHANGED_INTERVAL_MS, type Show, type Teller, teller } from './engine-tell.ts'
+import { type Show, type Teller, teller } from './engine-tell.ts'
 import { type Waker, waker } from './engine-wake.ts'
 import { Tabs } from './engine-tabs.ts'
 
 const READS: readonly Command['type'][] = ['pull', 'history', 'list-outbox', 'diagnose']
 /** So many inputs share one transaction at most. */
 const BATCH_MAX = 512
-const LOGOUT_DRAIN_MS = 10_000
 
 interface Submission {
   readonly input: Input
@@ -35,6 +36,9 @@ export class Engine {
   readonly #decide: typeof decide
   readonly #performer: Performer
   readonly #reads: Reads
+  /** Tokens that tabs supply, and such as are lent to calls of the site's own. */
+  readonly leases: Leases
+  readonly #leaving: Leaving
   #queue: Submission[] = []
   #owed: Submission[] = []
   #turning: Promise<void> | undefined
@@ -56,11 +60,25 @@ export class Engine {
     this.#ports = ports
     this.#decide = options.decide ?? decide
     this.#incarnation = options.incarnation
-    this.#setup = { ...ports.platform, isBroker: ports.vault.mode === 'broker' }
+    this.#setup = setupOf(ports)
     this.#performer = new Performer(ports, (input) => this.#report(input))
     this.#wake = waker(ports, () => this.#report({ type: 'tick' }))
     this.#reads = reads(ports, () => this.#submit({ type: 'tick' }))
     this.#teller = teller(ports, async () => (await this.#reads.pull([])).snapshot)
+    const desk = { ports, submit: (input: Input) => this.#submit(input), pass: () => this.#pass() }
+    this.#leaving = {
+      ...desk,
+      performer: this.#performer,
+      reads: this.#reads,
+      hasPump: () => this.#hasPump,
+      isWaiting: () => this.isWaiting,
+    }
+    this.leases = new Leases({
+      ...desk,
+      tokens: this.#performer.tokens,
+      // Who does not hold the pump may have missed what another incarnation did.
+      slots: async () => (this.#hasPump && this.#last) || (await this.#reads.tail()).slots,
+    })
     this.#tabs = new Tabs(ports, {
       incarnation: options.incarnation,
       beatMs: options.timings.beatMs,
@@ -153,8 +171,14 @@ export class Engine {
         ).then(() => this.#pass())
       case 'bye':
         return null
+      case 'offer':
+        return this.leases.knows(command.lease) ? this.#change(caller, command) : null
+      case 'supply':
+        return this.leases.supply(command)
+      case 'borrow':
+        return this.leases.borrow(command)
       case 'logout':
-        return this.#logout(caller, command)
+        return logout(this.#leaving, command.unsent, () => this.#change(caller, command))
       default:
         return this.#change(caller, command)
     }
@@ -174,32 +198,6 @@ export class Engine {
   #pass(): null {
     if (!this.#hasPump) this.#ports.channel.publish({ v: 1, type: 'nudge' })
     return null
-  }
-
-  /** Tokens are taken out first, then everything is emptied, then the service is told; last the disk is read again. */
-  async #logout(caller: Caller, command: Change & { type: 'logout' }): Promise<Answers['logout']> {
-    if (command.unsent === 'send') await this.#drain()
-    const { slots } = await this.#reads.tail()
-    const revoke = await this.#performer.revocation(slots.lease)
-    await this.#change(caller, command)
-    this.#performer.stream.close()
-    await this.#ports.vault.forget()
-    const [{ rows, entries, slots: left }] = await Promise.all([this.#ports.store.tail(1, 1), revoke()])
-    if (rows.length + entries.length > 0 || left?.lease.status !== 'none')
-      throw new HoldfastError('STORE_FAILED', 'Something of the former visitor is still stored: log out again.')
-    return { verified: true }
-  }
-
-  /** Waits until the outbox has nothing on its way, for a bounded time. */
-  async #drain(): Promise<void> {
-    const { clock } = this.#ports
-    const deadline = clock.now() + LOGOUT_DRAIN_MS
-    await this.#submit({ type: 'woken', isOnline: true }).then(() => this.#pass())
-    while (clock.now() < deadline && this.isWaiting) {
-      await new Promise<void>((resolve) => clock.alarm(clock.now() + CHANGED_INTERVAL_MS, resolve))
-      // Elsewhere it is sent: here it shows only in a turn.
-      if (!this.#hasPump) await this.#submit({ type: 'tick' })
-    }
   }
 
   #tabCount(arrived?: Caller): Input {
@@ -257,6 +255,7 @@ export class Engine {
     batch.forEach(({ resolve }, index) => {
       resolve(decision.replies[index])
     })
+    this.leases.committed()
     if (hasChanged) this.#teller.changed(decision.slots.rev)
     for (const problem of decision.problems) this.#ports.channel.publish({ v: 1, type: 'problem', ...problem })
     if (this.#isUnsure) this.#wake.afterFailure()

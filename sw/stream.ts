@@ -14,6 +14,7 @@ import type {
   StreamReport,
   StreamRequest,
   Timings,
+  Tokens,
 } from '../core/ports.ts'
 
 /** A socket that is not ready by then is given up. */
@@ -40,7 +41,7 @@ export function createStream(deps: StreamDeps, report: (report: StreamReport) =>
       run = new Run(deps, request, report)
       run.dial()
     },
-    reauth: (token) => run?.reauth(token),
+    reauth: (token, tokens) => run?.reauth(token, tokens),
     typing: (on) => run?.typing(on),
     probe: () => run?.probe(),
     close: () => run?.stop(),
@@ -66,6 +67,7 @@ class Run {
   readonly #request: Request
   readonly #report: (report: StreamReport) => void
   #token: string
+  #tokens: Tokens | undefined
   /** The highest seq reported. */
   #seq: number
   #isOpened = false
@@ -83,6 +85,7 @@ class Run {
     this.#request = request
     this.#report = report
     this.#token = request.token
+    this.#tokens = request.tokens
     this.#seq = request.afterSeq
   }
 
@@ -98,7 +101,8 @@ class Run {
         reason: `The socket was not ready within ${CONNECT_DEADLINE_MS} ms.`,
       })
     })
-    const { claim: _, ...request } = { ...this.#request, token: this.#token, afterSeq: this.#seq }
+    const now = { token: this.#token, afterSeq: this.#seq, ...this.#others() }
+    const { claim: _, ...request } = { ...this.#request, ...now }
     line.connection = platform.connect(request, (event) => this.#hear(line, event))
   }
 
@@ -114,10 +118,15 @@ class Run {
     this.#trial = undefined
   }
 
-  reauth(token: string): void {
+  #others(): { readonly tokens?: Tokens } {
+    return this.#tokens === undefined ? {} : { tokens: this.#tokens }
+  }
+
+  reauth(token: string, tokens: Tokens | undefined): void {
     this.#token = token
-    this.#line?.connection?.reauth(token)
-    this.#trial?.connection?.reauth(token)
+    this.#tokens = tokens
+    this.#line?.connection?.reauth(token, tokens)
+    this.#trial?.connection?.reauth(token, tokens)
   }
 
   get calls(): Calls | undefined {
@@ -242,7 +251,13 @@ class Run {
     for (let waitMs = 0; ; waitMs = POLL_WAIT_MS) {
       const startedAt = clock.now()
       const floor = this.#seq
-      const outcome = await platform.poll({ conversationId, token: this.#token, afterSeq: floor, waitMs })
+      const outcome = await platform.poll({
+        conversationId,
+        token: this.#token,
+        afterSeq: floor,
+        waitMs,
+        ...this.#others(),
+      })
       // A socket has taken over, and brings what this answer holds.
       if (this.#polling !== loop) return
       if (!outcome.ok) return this.#end(outcome)

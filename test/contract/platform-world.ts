@@ -27,6 +27,7 @@ export const freshKey = (): string => `key-${process.pid}-${++keys}`
 
 export async function openSession(platform: Platform, conversationId: string | null = null, wantsRefreshToken = true) {
   const { opened, grant } = must(await platform.open({ key: freshKey(), wantsRefreshToken, conversationId }))
+  if (grant === undefined) throw new Error('The platform granted nothing.')
   return { opened, grant, token: grant.accessToken }
 }
 

@@ -178,7 +178,7 @@ export class Play {
   }
 
   /** The claim of the newest action of this kind, of whatever turn. */
-  claimOf(type: 'open' | 'part' | 'make' | 'connect' | 'refresh' | 'send' | 'push' | 'backfill'): Claim {
+  claimOf(type: 'ask' | 'open' | 'part' | 'make' | 'connect' | 'refresh' | 'send' | 'push' | 'backfill'): Claim {
     const action = this.#decided.get(type)
     if (action === undefined || !('claim' in action)) throw new Error(`There has been no ${type}.`)
     return action.claim

@@ -70,6 +70,8 @@ chat.send('hello').then(({ settled }) => settled.then(({ messageId }) => message
 export const CODES: { readonly [code in ErrorCode]: true } = {
   LEASE_REVOKED: true,
   LEASE_EXPIRED: true,
+  LEASE_BAD_TOKEN: true,
+  LEASE_UNANSWERED: true,
   OUTBOX_FULL: true,
   OUTBOX_REFUSED: true,
   OUTBOX_UNKNOWN: true,

@@ -154,6 +154,10 @@ export interface Options {
   /** The stream opens by itself, with this head. */
   readonly headSeq?: number | undefined
   readonly screen?: Ports['screen']
+  readonly sources?: NonNullable<Ports['sources']>
+  readonly lent?: readonly string[]
+  /** Asked before the vault does anything: what it throws, the vault throws. */
+  readonly vaultFails?: () => void
 }
 
 export const granted: Pump = {
@@ -182,11 +186,15 @@ export function rig(options: Options = {}) {
   const vault: Vault = {
     mode: options.mode ?? 'broker',
     async seal(secret) {
+      options.vaultFails?.()
       const box = `box ${boxes.size + 1}`
       boxes.set(box, secret)
       return { sealed: box }
     },
-    open: async ({ sealed }) => boxes.get(String(sealed)),
+    async open({ sealed }) {
+      options.vaultFails?.()
+      return boxes.get(String(sealed))
+    },
     async forget() {
       log.push('forget')
       boxes.clear()
@@ -201,6 +209,8 @@ export function rig(options: Options = {}) {
     vault,
     pump: options.pump ?? granted,
     screen: options.screen,
+    ...(options.sources && { sources: options.sources }),
+    ...(options.lent && { lent: options.lent }),
     stream(tell) {
       report = tell
       const { headSeq = 0 } = options

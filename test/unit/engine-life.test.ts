@@ -260,7 +260,7 @@ describe('tokens', () => {
     expect(asked[0]).toMatchObject({ refreshToken: 'refresh-1' })
   })
 
-  test('[EN12] an access token that cannot be opened is as good as refused: one refresh, and on', async () => {
+  test('[EN12] an access token that cannot be opened makes one refresh due, and the work goes on', async () => {
     const one = await liveRig()
     const next = rig({ disk: one.disk, incarnation: 'w2' })
     for (const [box, secret] of one.disk.boxes) if (secret.startsWith('access')) one.disk.boxes.delete(box)

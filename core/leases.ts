@@ -1,0 +1,118 @@
+// The leases of a deployment beside the one of its session: each with a name, a place of use and a source of its own.
+// One lease by itself is the business of lease.ts; which of them is due in a turn, and who is asked, is decided here.
+
+import { type Claim, claimOf, type Env, hurry } from './attempt.ts'
+import { isUsable, type Lease, NO_LEASE, plan, type RefreshAction } from './lease.ts'
+import type { Platform } from './ports.ts'
+import type { EpochMs } from './wire.ts'
+
+/** The lease that opening a session grants. A spec of this name gives it another source than the platform's opening. */
+export const SESSION_LEASE = 'session'
+
+export interface LeaseSpec {
+  readonly name: string
+  /**
+   * Where it is used: `connect`, to open the stream; `configure`, in the first frames on it; `request`, in calls beside
+   * the stream.
+   */
+  readonly neededAt: 'connect' | 'configure' | 'request'
+  /**
+   * Where its tokens come from: `grant`, by a refresh token, the first of which a tab supplies; `reissue`, from the
+   * platform as often as it is asked, with nothing to lose; `callback`, from a tab each time.
+   */
+  readonly refresh: 'grant' | 'reissue' | 'callback'
+  /** Fetched when something needs it and not before: for lifetimes of a minute. */
+  readonly isOnDemand?: boolean
+}
+
+/** Where the tokens of one lease come from, if not from the platform. */
+export interface TokenSource {
+  readonly kind: LeaseSpec['refresh']
+  refresh?: Platform['refresh']
+  exchange?: NonNullable<Platform['exchange']>
+  revoke?: Platform['revoke']
+}
+
+interface Kept {
+  readonly lease: Lease
+  /** Without it nobody can go on but the site. */
+  readonly isVital: boolean
+}
+
+export type Leases = { readonly [name: string]: Kept }
+
+interface Holder {
+  lease: Lease
+  leases?: Leases
+}
+
+export const leaseOf = ({ lease, leases }: Readonly<Holder>, name = SESSION_LEASE): Lease =>
+  name === SESSION_LEASE ? lease : (leases?.[name]?.lease ?? NO_LEASE)
+
+/** Puts a lease into its place. Nothing changes if it was there. */
+export function putLease(holder: Holder, lease: Lease, name = SESSION_LEASE, isVital?: boolean): void {
+  if (leaseOf(holder, name) === lease) return
+  if (name === SESSION_LEASE) holder.lease = lease
+  else {
+    const kept = { lease, isVital: isVital ?? holder.leases?.[name]?.isVital ?? false }
+    holder.leases = { ...holder.leases, [name]: kept }
+  }
+}
+
+/** For another identity: nothing is held, and generations go on counting, so that a late word of a former token is none. */
+export const emptied = (leases: Leases = {}): Leases =>
+  Object.fromEntries(
+    Object.entries(leases).map(([name, { lease, isVital }]) => [
+      name,
+      { isVital, lease: { ...NO_LEASE, generation: lease.generation } },
+    ]),
+  )
+
+/** One that is lost, and without which nobody can go on. */
+export const lostOf = ({ lease, leases = {} }: Readonly<Holder>): (Lease & { readonly status: 'lost' }) | undefined =>
+  [lease, ...Object.values(leases).map((kept) => (kept.isVital ? kept.lease : NO_LEASE))].find(
+    (one) => one.status === 'lost',
+  )
+
+export const isVital = ({ neededAt }: LeaseSpec): boolean => neededAt !== 'request'
+
+/** Has every lease that the stream needs a token to go on with? */
+export const canConnect = (holder: Holder, specs: readonly LeaseSpec[], now: EpochMs): boolean =>
+  specs.every((spec) => !isVital(spec) || isUsable(leaseOf(holder, spec.name), now))
+
+/** A tab is to supply the next token: who offers first is to answer. */
+export interface AskAction {
+  readonly type: 'ask'
+  readonly lease: string
+  readonly claim: Claim
+}
+
+export interface LeasePlan {
+  readonly state: Lease
+  readonly action?: RefreshAction | AskAction
+  readonly wakeAt?: EpochMs
+}
+
+/** Says what is due for one lease. Without a tab nobody can be asked, and it waits. */
+export function planLease(spec: LeaseSpec, lease: Lease, env: Env, isNeeded: boolean, hasTab: boolean): LeasePlan {
+  const hasGrant = lease.status === 'held' && lease.grant.refresh !== undefined
+  const asks = spec.refresh === 'callback' || (spec.refresh === 'grant' && !hasGrant)
+  if ((asks && !hasTab) || (spec.isOnDemand && !isNeeded)) return { state: lease }
+  const { state, action, wakeAt } = plan(lease, env, true)
+  const wake = wakeAt === undefined ? {} : { wakeAt }
+  if (action === undefined) return { state, ...wake }
+  const { claim } = action
+  return { state, action: asks ? { type: 'ask', lease: spec.name, claim } : { ...action, lease: spec.name }, ...wake }
+}
+
+/** A tab offers to supply what is asked for. The first offer of each try is taken; a repeat of it is, too. */
+export function offer(lease: Lease, by: string, now: EpochMs): { readonly state: Lease; readonly claim: Claim | null } {
+  // Lost, and here is somebody who may have something new.
+  if (lease.status === 'lost') return { state: { ...NO_LEASE, generation: lease.generation }, claim: null }
+  const { refresh, answerer } = lease
+  if (refresh?.status === 'waiting') return { state: { ...lease, refresh: hurry(refresh, now) }, claim: null }
+  if (refresh?.status !== 'running') return { state: lease, claim: null }
+  const claim = claimOf(refresh)
+  if (answerer?.count === claim.count) return { state: lease, claim: answerer.by === by ? claim : null }
+  return { state: { ...lease, answerer: { by, count: claim.count } }, claim }
+}

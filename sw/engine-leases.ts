@@ -1,0 +1,169 @@
+// What tabs and the fetch handler have to do with leases: tokens that a tab supplies, and tokens that are lent out.
+// Nothing is remembered here but who waits: whether a token is due, and for which try, is on the disk.
+
+import { HoldfastError } from '../core/errors.ts'
+import type { Input } from '../core/inputs.ts'
+import { isUsable } from '../core/lease.ts'
+import { leaseOf, type LeaseSpec } from '../core/leases.ts'
+import type { Outcome, PlainGrant } from '../core/ports.ts'
+import type { Setup } from '../core/decide.ts'
+import type { Slots } from '../core/state.ts'
+import type { Answers, Command, Supplied } from '../core/wire.ts'
+import type { Ports } from './engine-ports.ts'
+import { isBroker } from './engine-perform.ts'
+import { isLack, type Token, type Tokens } from './engine-tokens.ts'
+
+/** Longer than a refresh with one retry takes nobody waits for a token. */
+export const LEND_TIMEOUT_MS = 10_000
+/** What is fetched on demand is due only in the turn that says so: it is said again. */
+const ASK_AGAIN_MS = 1_000
+/** So many tries that brought nothing to use end the lease. */
+export const SUPPLIES_MAX = 3
+/** Of a token that does not say how long it lives. */
+export const LIFETIME_DEFAULT_MS = 60 * 60_000
+/** No token is believed to live longer, and no timer is set further ahead. */
+export const LIFETIME_MAX_MS = 30 * 24 * 60 * 60_000
+
+/** What a deployment is made of, as far as decisions depend on it. */
+export function setupOf(ports: Ports): Setup {
+  const specs = Object.entries(ports.sources ?? {}).map(([name, { kind }]) => ({ name, refresh: kind }))
+  const leases = specs.map((spec) => ({ ...spec, neededAt: 'request' as const }))
+  return { ...ports.platform, isBroker: isBroker(ports), leases }
+}
+
+export interface Desk {
+  readonly ports: Ports
+  readonly tokens: Tokens
+  /** The newest state that is known here, read if need be. */
+  slots(): Promise<Slots>
+  submit(input: Input): Promise<unknown>
+  /** Whoever holds the pump must hear of what was committed here. */
+  pass(): void
+}
+
+export class Leases {
+  readonly #desk: Desk
+  #waiting: (() => void)[] = []
+
+  constructor(desk: Desk) {
+    this.#desk = desk
+  }
+
+  /** A turn was committed: who waits for a token looks again. */
+  committed(): void {
+    for (const look of this.#waiting.splice(0)) look()
+  }
+
+  /** Is there a lease of that name that a tab can do something for? */
+  knows(name: string): boolean {
+    const { platform, sources = {} } = this.#desk.ports
+    const isAsked = ({ refresh }: Pick<LeaseSpec, 'refresh'>) => refresh !== 'reissue'
+    const own = platform.capabilities.leases?.find((spec) => spec.name === name)
+    return Object.hasOwn(sources, name) ? sources[name]?.kind !== 'reissue' : own !== undefined && isAsked(own)
+  }
+
+  /** What a tab supplied becomes the answer to the try it was asked for. */
+  async supply({ lease, claim, supplied }: Command & { type: 'supply' }): Promise<Answers['supply']> {
+    const { tokens, submit, pass } = this.#desk
+    const isLast = claim.count >= SUPPLIES_MAX
+    const grant = await this.#grantOf(lease, claim.key, supplied, isLast)
+    const outcome = await tokens.sealed(grant, (plain) => tokens.seal(plain))
+    await submit({ type: 'refreshed', lease, claim, outcome })
+    pass()
+    return null
+  }
+
+  async #grantOf(
+    lease: string,
+    key: string,
+    supplied: Supplied | undefined,
+    isLast: boolean,
+  ): Promise<Outcome<PlainGrant>> {
+    if (supplied === undefined) return UNANSWERED
+    const { ports, tokens, slots } = this.#desk
+    const { exchange } = ports.sources?.[lease] ?? ports.platform
+    if (exchange !== undefined) return exchange({ key, lease, supplied })
+    const bad = { ...BAD_TOKEN, verdict: isLast ? 'auth-required' : 'retry' } as const
+    const grant = plainGrantOf(supplied)
+    if (grant === undefined) return bad
+    // Had it been good, nobody would have asked.
+    const state = await slots()
+    const held = await tokens.last(leaseOf(state, lease))
+    const isStale = held?.token === grant.accessToken && !isUsable(leaseOf(state, lease), ports.clock.now())
+    return isStale ? bad : { ok: true, value: grant }
+  }
+
+  /**
+   * A token to call with. Waits for a refresh that is due, for a bounded time.
+   *
+   * @param spent the generation that was refused: another one is wanted
+   * @throws {HoldfastError} why there is none
+   */
+  async lend(name: string, spent?: number): Promise<Token & { readonly expiresAt: number }> {
+    const { ports, tokens, slots, submit, pass } = this.#desk
+    const deadline = ports.clock.now() + LEND_TIMEOUT_MS
+    if (spent !== undefined) await submit({ type: 'rejected', lease: name, generation: spent })
+    for (let askAt = 0; ; ) {
+      const now = ports.clock.now()
+      const changed = this.#changed(Math.min(deadline, now + ASK_AGAIN_MS))
+      const state = await slots()
+      const lease = leaseOf(state, name)
+      const token = await tokens.of(state, name)
+      if (!isLack(token) && lease.status === 'held') return { ...token, expiresAt: lease.grant.expiresAt }
+      if (lease.status === 'lost')
+        throw new HoldfastError(lease.code, 'The lease is lost: the visitor must sign in again.')
+      if (now >= deadline)
+        throw new HoldfastError('LEASE_EXPIRED', `There is no token of the lease "${name}", and none came in time.`)
+      if (isLack(token) && token.isForgotten)
+        await submit({ type: 'rejected', lease: name, generation: lease.generation, isForgotten: true })
+      if (now >= askAt) {
+        askAt = now + ASK_AGAIN_MS
+        await submit({ type: 'needed', lease: name })
+        pass()
+      } else await changed
+    }
+  }
+
+  /** For a page, where the site lets pages have it. */
+  async borrow({ lease, spent }: Command & { type: 'borrow' }): Promise<Answers['borrow']> {
+    if (!this.#desk.ports.lent?.includes(lease))
+      throw new HoldfastError('LEASE_EXPIRED', `Pages may not have the token of "${lease}": see "lent" in the worker.`)
+    const { value: token, generation, expiresAt } = await this.lend(lease, spent)
+    return { token, generation, expiresAt }
+  }
+
+  #changed(deadline: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#desk.ports.clock.alarm(deadline, resolve)
+      this.#waiting.push(() => {
+        cancel()
+        resolve()
+      })
+    })
+  }
+}
+
+const UNANSWERED: Outcome<never> = {
+  ok: false,
+  verdict: 'retry',
+  code: 'LEASE_UNANSWERED',
+  reason: 'The tab that was asked for a token had none.',
+}
+const BAD_TOKEN = {
+  ok: false,
+  code: 'LEASE_BAD_TOKEN',
+  reason: 'A token was expected that is new and has time left.',
+} as const
+
+/** Nothing for what is no token. A lifetime that makes no sense is as good as none. */
+export function plainGrantOf({ token, expiresIn, refreshToken }: Supplied): PlainGrant | undefined {
+  if (typeof token !== 'string' || !isHeaderValue(token)) return undefined
+  const seconds = typeof expiresIn === 'string' && /^\d+$/.test(expiresIn) ? Number(expiresIn) : expiresIn
+  const saidMs = typeof seconds === 'number' && seconds > 0 ? seconds * 1_000 : LIFETIME_DEFAULT_MS
+  const expiresInMs = Math.min(saidMs, LIFETIME_MAX_MS)
+  const grant = { accessToken: token, expiresInMs }
+  return typeof refreshToken === 'string' && refreshToken !== '' ? { ...grant, refreshToken } : grant
+}
+
+/** What may stand behind "Bearer" (RFC 6750, section 2.1), and no line break above all. */
+const isHeaderValue = (token: string): boolean => /^[\x21-\x7e]+$/.test(token)
