@@ -107,8 +107,8 @@ async function syncOf(page: Page): Promise<{ fire(): Promise<void>; session: CDP
   await session.send('ServiceWorker.enable')
   const { registrationId, scopeURL } = await registered
   const { origin } = new URL(scopeURL)
-  const fire = () =>
-    session.send('ServiceWorker.dispatchSyncEvent', { origin, registrationId, tag: 'holdfast', lastChance: false })
+  const event = { origin, registrationId, tag: 'holdfast', lastChance: false }
+  const fire = () => session.send('ServiceWorker.dispatchSyncEvent', event).then(() => {})
   return { fire, session }
 }
 
