@@ -11,10 +11,11 @@ import { problem } from './problem.ts'
 import { authRoutes } from './routes/auth.ts'
 import { contextRoutes } from './routes/context.ts'
 import { conversationRoutes } from './routes/conversations.ts'
-import { onlyText, withinAddressLimit, withinBodyLimit } from './routes/guards.ts'
+import { onlyText, withinAddressLimit, withinBodyLimit, withOneKey } from './routes/guards.ts'
 import { identityRoutes } from './routes/identity.ts'
 import { leaseRoutes } from './routes/leases.ts'
 import { messageRoutes } from './routes/messages.ts'
+import { unmatched } from './routes/methods.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 
@@ -35,6 +36,7 @@ export function httpApp(parts: Parts): Hono<Env> {
   app.use(withinAddressLimit(parts))
   app.use(withinBodyLimit(BODY_BYTES_MAX))
   app.use(onlyText())
+  app.use(withOneKey())
   if (parts.settings.afterCommit) app.use(committed(parts.settings.afterCommit))
   for (const routes of [
     messageRoutes(parts),
@@ -60,7 +62,7 @@ export function httpApp(parts: Parts): Hono<Env> {
       defaultValidationErrorResponse: false,
     }),
   )
-  app.notFound((c) => problem(c, 'not-found'))
+  app.notFound(unmatched(app))
   const tell = rarely(STORE_LINE_MS)
   app.onError((error, c) => storeFailed(parts, c, error, tell) ?? failed(parts, c, error))
   return app

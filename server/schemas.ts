@@ -1,6 +1,7 @@
 // The shapes that cross the wire of the session service, as valibot schemas: they check requests, describe
 // the OpenAPI document and give the types. A limit's message is the problem code that it answers with.
 import * as v from 'valibot'
+import { withEveryName } from './schemas-record.ts'
 
 export const TEXT_LENGTH_MAX = 4096
 export const ATTRIBUTE_LENGTH_MAX = 2000
@@ -29,18 +30,20 @@ const shortName = v.pipe(v.string(), v.minLength(1), v.maxLength(100))
 const noList = v.custom<Record<string, unknown>>((value) => !Array.isArray(value), 'a list where members are expected')
 const attributes = v.pipe(
   noList,
-  v.record(
-    shortName,
-    v.nullable(
-      v.union([v.pipe(v.string(), v.maxLength(ATTRIBUTE_LENGTH_MAX, 'attribute-too-long')), v.number(), v.boolean()]),
+  withEveryName(
+    v.record(
+      shortName,
+      v.nullable(
+        v.union([v.pipe(v.string(), v.maxLength(ATTRIBUTE_LENGTH_MAX, 'attribute-too-long')), v.number(), v.boolean()]),
+      ),
     ),
   ),
   v.check((value) => Object.keys(value).length <= ATTRIBUTES_MAX, 'too-many-attributes'),
 )
 const routing = v.pipe(
   noList,
-  v.record(shortName, v.unknown()),
   v.check((value) => isShallow(value), 'routing-data-too-large'),
+  withEveryName(v.record(shortName, v.nullable(v.union([v.string(), v.boolean()], 'routing-data-not-flat')))),
 )
 
 export const OpenSessionRequest = v.object({
@@ -87,7 +90,11 @@ export const PostMessageRequest = v.object({
     'text/plain',
   ),
   metadata: v.optional(
-    v.pipe(noList, v.record(v.string(), v.unknown()), jsonWithin(METADATA_LENGTH_MAX, 'metadata-too-large')),
+    v.pipe(
+      noList,
+      withEveryName(v.record(v.string(), v.unknown())),
+      jsonWithin(METADATA_LENGTH_MAX, 'metadata-too-large'),
+    ),
   ),
 })
 export const PutContextRequest = v.object({

@@ -247,7 +247,7 @@ export function openSession(input: OpenInput, now: EpochMs, lifetimeMs: number):
 
 export type Attributes = Record<string, unknown>
 
-/** Merges key by key; null removes. Returns the same object when nothing changes. */
+/** Merges key by key; null removes. Sorted, so that equal content has equal bytes. The same object when nothing changes. */
 export function mergeAttributes(present: Attributes, delta: Attributes): Attributes {
   const merged = new Map(Object.entries(present))
   let changed = false
@@ -258,5 +258,5 @@ export function mergeAttributes(present: Attributes, delta: Attributes): Attribu
       changed = true
     }
   }
-  return changed ? Object.fromEntries(merged) : present
+  return changed ? Object.fromEntries([...merged].sort(([a], [b]) => (a < b ? -1 : 1))) : present
 }

@@ -284,5 +284,11 @@ class Proxying {
 /** What a browser needs to be shown an answer that the service never gave. */
 function corsOf({ headers: { origin } }: IncomingMessage): Record<string, string> {
   if (origin === undefined) return {}
-  return { 'access-control-allow-origin': origin, 'access-control-allow-credentials': 'true', vary: 'Origin' }
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-allow-credentials': 'true',
+    // As the service does: without it a page's fetch cannot see how long it is to wait.
+    'access-control-expose-headers': 'ETag, Idempotent-Replayed, Retry-After, Date',
+    vary: 'Origin',
+  }
 }

@@ -9,6 +9,8 @@ import { fenceFrom, versionFrom } from '../wire.ts'
 import { entrance, operation, valid } from './common.ts'
 
 const PATH = '/api/v2/widget-context/:scope/:name'
+/** Why a caller has nothing of a scope. */
+export const NO_PLACE = ['sign-in-required', 'customers-only', 'unknown-scope'] as const
 
 export function contextRoutes(parts: Parts) {
   const app = new Hono<Env>()
@@ -27,8 +29,9 @@ export function contextRoutes(parts: Parts) {
     valid('param', ContextParam),
     async (c) => {
       const place = await placeOf(parts, c)
-      const present = place && (await contexts.get(place.scope, place.name))
-      if (!place || !present) return problem(c, 'unknown-context')
+      // To a reader, a scope that is not theirs holds nothing.
+      const present = typeof place === 'string' ? undefined : await contexts.get(place.scope, place.name)
+      if (!present) return problem(c, 'unknown-context')
       const headers = { ETag: tag(present), 'Cache-Control': 'private, no-cache', Vary: 'Authorization' }
       if (c.req.header('If-None-Match') === headers.ETag) return c.body(null, 304, headers)
       return c.json({ ...c.req.valid('param'), ...present }, 200, headers)
@@ -42,13 +45,7 @@ export function contextRoutes(parts: Parts) {
       'Write a value, if the version is still the one named.',
       { 200: ContextWire, 201: ContextWire },
       {
-        refusals: [
-          'unknown-context',
-          'version-conflict',
-          'context-too-large',
-          'too-many-context-values',
-          'stale-fence',
-        ],
+        refusals: [...NO_PLACE, 'version-conflict', 'context-too-large', 'too-many-context-values', 'stale-fence'],
         headers: ['If-Match', 'Holdfast-Fence'],
       },
     ),
@@ -72,7 +69,10 @@ function removal(parts: Parts, app: Hono<Env>, enter: ReturnType<typeof entrance
       'deleteContext',
       'Remove a value, if the version is still the one named.',
       { 204: null },
-      { refusals: ['unknown-context', 'version-conflict', 'stale-fence'], headers: ['If-Match', 'Holdfast-Fence'] },
+      {
+        refusals: ['unknown-context', ...NO_PLACE, 'version-conflict', 'stale-fence'],
+        headers: ['If-Match', 'Holdfast-Fence'],
+      },
     ),
     enter,
     valid('param', ContextParam),
@@ -91,24 +91,26 @@ async function write(
   const fence = fenceFrom(c.req.header('Holdfast-Fence'))
   if (fence === 'unreadable') return problem(c, 'invalid-request', { detail: 'Holdfast-Fence is not a number.' })
   const place = await placeOf(parts, c)
-  return place === undefined ? problem(c, 'unknown-context') : settle(c, await change(place, { ifVersion, fence }))
+  return typeof place === 'string' ? problem(c, place) : settle(c, await change(place, { ifVersion, fence }))
 }
 
-/** The place in the table; undefined where the caller has nothing of that scope. */
+export type Place = { scope: string; name: string }
+
+/** The place in the table, or why the caller has nothing of that scope. */
 export async function placeOf(
   parts: Parts,
   c: Call,
   { scope = '', name = '' } = c.req.param() as { scope?: string; name?: string },
-): Promise<{ scope: string; name: string } | undefined> {
+): Promise<Place | (typeof NO_PLACE)[number]> {
   const caller = c.get('caller')
   if (scope === 'session' || scope === 'user') {
-    if (caller.role !== 'customer') return undefined
+    if (caller.role !== 'customer') return 'customers-only'
     if (scope === 'session') return { scope: `session:${caller.sessionId}`, name }
     const userId = (await parts.store.sessions.session(caller.sessionId))?.userId
-    return userId ? { scope: `user:${caller.deploymentId}:${userId}`, name } : undefined
+    return userId ? { scope: `user:${caller.deploymentId}:${userId}`, name } : 'sign-in-required'
   }
   const conversation = await parts.store.conversations.row(scope)
-  if (conversation === undefined || !mayEnter(caller, conversation)) return undefined
+  if (conversation === undefined || !mayEnter(caller, conversation)) return 'unknown-scope'
   return { scope: `conversation:${conversation.id}`, name }
 }
 

@@ -13,12 +13,14 @@ import {
   ParticipantWire,
   PatchConversationRequest,
 } from '../schemas.ts'
-import { mayEnter } from '../session.ts'
+import { mayEnter, mergeAttributes } from '../session.ts'
 import { type ChangeAnswer, type Full, ROUTING_BYTES_MAX } from '../store-conversations.ts'
 import { conversationTag, conversationWire, fenceFrom, versionFrom } from '../wire.ts'
 import { entrance, idempotencyKey, operation, requestHash, valid } from './common.ts'
 
 const PATH = '/api/v2/messaging/conversations'
+/** What attributes and routing data are refused for. */
+const UNFIT = ['attribute-too-long', 'too-many-attributes', 'routing-data-not-flat', 'routing-data-too-large'] as const
 const STATES = {
   open: ['pending', 'active'],
   ended: ['closed', 'expired', 'archived'],
@@ -36,14 +38,7 @@ export function conversationRoutes(parts: Parts) {
       'Create the conversation of the session, or join the open one.',
       { 200: CreatedWire, 201: CreatedWire },
       {
-        refusals: [
-          'customers-only',
-          'idempotency-key-required',
-          'attribute-too-long',
-          'too-many-attributes',
-          'routing-data-too-large',
-          'idempotency-key-reused',
-        ],
+        refusals: ['customers-only', 'idempotency-key-required', ...UNFIT, 'idempotency-key-reused'],
         headers: ['Idempotency-Key'],
       },
     ),
@@ -104,15 +99,7 @@ function oneRoutes(parts: Parts, app: Hono<Env>, enter: ReturnType<typeof entran
       'Merge attributes and routing data key by key; null removes.',
       { 200: ConversationWire },
       {
-        refusals: [
-          'unknown-conversation',
-          'conversation-closed',
-          'version-conflict',
-          'attribute-too-long',
-          'routing-data-too-large',
-          'too-many-attributes',
-          'stale-fence',
-        ],
+        refusals: ['unknown-conversation', 'conversation-closed', 'version-conflict', ...UNFIT, 'stale-fence'],
         headers: ['If-Match', 'Holdfast-Fence'],
       },
     ),
@@ -147,6 +134,7 @@ function changeRoutes(parts: Parts, app: Hono<Env>, enter: ReturnType<typeof ent
           'unknown-conversation',
           'conversation-closed',
           'participant-exists',
+          'routing-data-not-flat',
           'routing-data-too-large',
         ],
       },
@@ -206,13 +194,12 @@ async function create(
   if (key === null) return problem(c, 'idempotency-key-required')
   if (Buffer.byteLength(JSON.stringify(body.routingData)) > ROUTING_BYTES_MAX)
     return problem(c, 'routing-data-too-large')
-  const attributes = Object.fromEntries(Object.entries(body.customAttributes).filter(([, value]) => value !== null))
   const answer = await parts.store.starter.create(
     {
       caller,
       channelId: body.channelId,
-      attributes,
-      routing: body.routingData,
+      attributes: mergeAttributes({}, body.customAttributes),
+      routing: mergeAttributes({}, body.routingData),
       previousId: body.previousConversationId ?? undefined,
       key,
       requestHash: requestHash(body),

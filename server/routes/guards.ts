@@ -41,6 +41,14 @@ export function withinBodyLimit(bytesMax: number): MiddlewareHandler<Env> {
   }
 }
 
+/** Refuses two keys for one intent, rather than guessing which one the client will come back with. */
+export function withOneKey(): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    const [key, other] = [c.req.header('Idempotency-Key'), c.req.header('X-Idempotency-Key')]
+    return key === undefined || other === undefined || key === other ? next() : problem(c, 'idempotency-keys-differ')
+  }
+}
+
 /**
  * Refuses what is not text, rather than storing something else than was sent. A NUL in an address is refused as well:
  * one of our databases cannot even be asked about it.

@@ -4,7 +4,7 @@ import type { Call, Env, Parts } from '../parts.ts'
 import { problem, retryAfterSeconds } from '../problem.ts'
 import { LeaseRequest, LeaseWire } from '../schemas.ts'
 import { entrance, operation, valid } from './common.ts'
-import { placeOf } from './context.ts'
+import { NO_PLACE, placeOf } from './context.ts'
 
 export function leaseRoutes(parts: Parts) {
   const app = new Hono<Env>()
@@ -14,7 +14,7 @@ export function leaseRoutes(parts: Parts) {
       'takeLease',
       'Become the writer of a context value, or of `attributes` of a conversation; `ttlMs` 0 gives it up.',
       { 200: LeaseWire },
-      { refusals: ['unknown-context', 'lease-held'] },
+      { refusals: [...NO_PLACE, 'lease-held'] },
     ),
     entrance(parts),
     valid('json', LeaseRequest),
@@ -30,7 +30,7 @@ async function take(
 ): Promise<Response> {
   const { scope, name, holder, ttlMs } = request
   const place = await placeOf(parts, c, { scope, name })
-  if (place === undefined) return problem(c, 'unknown-context')
+  if (typeof place === 'string') return problem(c, place)
   const now = parts.now()
   const verdict = await parts.store.leases.take({ ...place, holder, ttlMs }, now)
   const { fence, expiresAt } = verdict.lease

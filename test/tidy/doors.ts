@@ -26,7 +26,7 @@ export const DOORS: ReadonlyMap<string, readonly RegExp[]> = new Map([
   ['@hono/node-server', [/^server\/service\.ts$/]],
   ['hono-openapi', [/^server\/(http|openapi|routes\/[^/]+)\.ts$/]],
   ['@valibot/to-json-schema', [/^server\/(openapi|schemas)\.ts$/]],
-  ['valibot', [/^server\/(schemas|socket|routes\/[^/]+)\.ts$/]],
+  ['valibot', [/^server\/(schemas[^/]*|socket|routes\/[^/]+)\.ts$/]],
   ['jose', [/^server\/(keys|tokens|identity)\.ts$/, TESTS]],
   ['ws', [/^server\/(stream|socket|check\/streams)\.ts$/, /^testing\//, TESTS]],
   ['node:sqlite', [/^server\/drivers\/sqlite[^/]*\.ts$/]],

@@ -193,6 +193,7 @@ describe('rules', () => {
       'content-type': 'text/html',
       'access-control-allow-origin': 'http://site.example',
       'access-control-allow-credentials': 'true',
+      'access-control-expose-headers': expect.stringContaining('Retry-After'),
     })
     expect(echo.seen).toEqual([])
   })

@@ -95,13 +95,13 @@ const LINES: Record<string, Line> = {
   putContext: {
     ask: () => ({ method: 'PUT', path: `/api/v2/widget-context/${own.id}/note`, body: { value: 2 } }),
     owner: 200,
-    theirs: 'unknown-context',
+    theirs: 'unknown-scope',
     agent: 200,
   },
   deleteContext: {
     ask: () => ({ method: 'DELETE', path: `/api/v2/widget-context/${own.id}/note` }),
     owner: 204,
-    theirs: 'unknown-context',
+    theirs: 'unknown-scope',
     agent: 204,
   },
   takeLease: {
@@ -111,7 +111,7 @@ const LINES: Record<string, Line> = {
       body: { scope: own.id, name: 'note', holder: 'me', ttlMs: 0 },
     }),
     owner: 200,
-    theirs: 'unknown-context',
+    theirs: 'unknown-scope',
     agent: 200,
   },
   listDeadLetters: {

@@ -1,0 +1,26 @@
+// Records as valibot checks them, with every name they have.
+import type * as v from 'valibot'
+
+/** valibot leaves these out of a record, silently. Here a name is a name: nothing reads members by inheritance. */
+const LEFT_OUT = ['__proto__', 'constructor', 'prototype']
+
+type Checked = { value: v.BaseSchema<unknown, unknown, v.BaseIssue<unknown>> }
+
+/** The same record, which also takes the names that valibot leaves out. */
+export function withEveryName<R extends v.BaseSchema<unknown, unknown, v.BaseIssue<unknown>> & Checked>(record: R): R {
+  const run: R['~run'] = (dataset, config) => {
+    const input = Object(dataset.value) as Record<string, unknown>
+    const read = record['~run'](dataset, config)
+    const issues: v.BaseIssue<unknown>[] = [...(read.issues ?? [])]
+    for (const name of LEFT_OUT.filter((one) => Object.hasOwn(input, one))) {
+      const member = record.value['~run']({ value: input[name] }, config)
+      issues.push(...(member.issues ?? []))
+      // To set `__proto__` is not to have it.
+      const property = { value: member.value, enumerable: true, writable: true, configurable: true }
+      if (typeof read.value === 'object' && read.value !== null) Object.defineProperty(read.value, name, property)
+    }
+    const [first, ...more] = issues
+    return first === undefined ? read : { typed: false, value: read.value, issues: [first, ...more] }
+  }
+  return { ...record, '~run': run }
+}
