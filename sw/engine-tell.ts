@@ -5,9 +5,9 @@ import type { Channel, Clock } from '../core/ports.ts'
 import type { Snapshot } from '../core/wire.ts'
 
 /** Changes are told at once, and then at most so often. */
-export const CHANGED_INTERVAL_MS = 75
+export const CHANGED_INTERVAL_MS = 20
 /** The pause is so many times as long as the look before it took: on a busy machine the work comes first. */
-const PAUSE_FACTOR = 3
+const PAUSE_FACTOR = 5
 const PAUSE_MS_MAX = 1_000
 
 /** Hands a tab a picture of the state; resolves when the tab has taken it in. Never, if it is gone. */
