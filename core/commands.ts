@@ -13,7 +13,7 @@ import type { Limits } from './ports.ts'
 import { isPresentOver, laneNameOf, newSession, reduce as reduceSession } from './session.ts'
 import { countsIn } from './snapshot.ts'
 import { newSlots, RECENT_KEYS_MAX } from './state.ts'
-import type { Enqueued, OutboundMessage } from './wire.ts'
+import type { Attributes, Enqueued, OutboundMessage } from './wire.ts'
 
 const refuse = (code: ErrorCode, message: string): Reply => ({ refusal: { code, message } })
 const DONE: Reply = { value: null }
@@ -50,6 +50,8 @@ export function command(draft: Draft, change: Change, epoch: string, limits: Lim
     case 'mark-read':
       transcript(draft, { type: 'marked-read' })
       return DONE
+    case 'route':
+      return route(draft, change.routing, limits)
     case 'start-new':
       return startNew(draft, change, limits)
     case 'logout':
@@ -147,6 +149,16 @@ function edit(draft: Draft, key: string, message: OutboundMessage, limits: Limit
     cancel(draft, entry)
     return { value: added }
   })
+}
+
+/** Said by every tab that comes: what is known already changes nothing. */
+function route({ slots }: Draft, wanted: Attributes, limits: Limits): Reply {
+  const refusal = refusalOf({}, wanted, limits)
+  if (refusal !== undefined) return { refusal }
+  const routing = merge({}, wanted)
+  const isNews = JSON.stringify(routing) !== JSON.stringify(slots.session.routing)
+  if (isNews) slots.session = { ...slots.session, routing }
+  return DONE
 }
 
 function startNew(draft: Draft, change: Change & { type: 'start-new' }, limits: Limits): Reply {

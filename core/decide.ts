@@ -69,7 +69,7 @@ export function wantedBy(inputs: readonly Input[], last: Slots | undefined, env:
       settled += input.type === 'command' ? 0 : 1
     }
     isDurable ||=
-      (input.type === 'command' && input.command.type !== 'mark-read') ||
+      (input.type === 'command' && !['mark-read', 'route'].includes(input.command.type)) ||
       input.type === 'opened' ||
       input.type === 'refreshed'
   }

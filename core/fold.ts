@@ -157,7 +157,8 @@ function refreshed(draft: Draft, { claim, outcome, lease: name }: Input & { type
 function made(draft: Draft, { claim, outcome, generation }: Input & { type: 'made' }): void {
   if (outcome.ok) {
     if (!answers(draft.slots.session.making, claim)) return
-    session(draft, { type: 'made', claim, conversation: outcome.value.conversation })
+    const { conversation, joined: isJoined = false } = outcome.value
+    session(draft, { type: 'made', claim, conversation: { ...conversation, isJoined } })
     context(draft, { type: 'conversation-made', version: outcome.value.version, values: outcome.value.attributes })
     return reached(draft, generation)
   }

@@ -15,7 +15,19 @@ import type { Attributes, Command, EpochMs } from './wire.ts'
 /** The commands that change something stored. The others are reads, or touch only the stream. */
 export type Change = Extract<
   Command,
-  { type: 'enqueue' | 'set-context' | 'retry' | 'cancel' | 'edit' | 'mark-read' | 'start-new' | 'logout' | 'offer' }
+  {
+    type:
+      | 'enqueue'
+      | 'set-context'
+      | 'retry'
+      | 'cancel'
+      | 'edit'
+      | 'mark-read'
+      | 'route'
+      | 'start-new'
+      | 'logout'
+      | 'offer'
+  }
 >
 
 export type Input =
@@ -84,6 +96,8 @@ export type Input =
     }
 
 export interface Made {
+  /** It was there already: another device was first. */
+  readonly joined?: boolean
   readonly conversation: Conversation
   readonly attributes: Attributes
   readonly version: number

@@ -16,6 +16,8 @@ export interface Conversation {
   readonly previousId?: string
   /** Set when this conversation was made because an earlier one could not be resumed. */
   readonly resumedFrom?: string
+  /** It was there already, made or used by another device. */
+  readonly isJoined?: boolean
 }
 
 export interface Session {
@@ -200,8 +202,10 @@ function changed(session: Session, id: string, state: ConversationState): Sessio
 }
 
 /** Takes over what the platform says. What cannot be resumed is kept as a reference and never written to again. */
-function adopt(session: Session, opened: Opened, env: Env): Session {
-  const { sessionId: id, isAuthenticated, expiresAt, isActiveElsewhere } = opened
+function adopt(session: Session, answer: Opened, env: Env): Session {
+  const { sessionId: id, isAuthenticated, expiresAt, isActiveElsewhere } = answer
+  const found = answer.conversation && { ...answer.conversation, isJoined: isActiveElsewhere }
+  const opened = { ...answer, conversation: found }
   const base = {
     ...session,
     expiry: expiryOf(session.expiry, opened.isUnasked || expiresAt === session.expiresAt, expiresAt, env.now),

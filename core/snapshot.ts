@@ -69,12 +69,13 @@ export const countsIn = ({ outbox, session }: Slots): Snapshot['outbox'] =>
 
 function conversationOf({ conversation }: Session): Snapshot['conversation'] {
   if (conversation === null) return null
-  const { id, state, previousId, resumedFrom } = conversation
+  const { id, state, previousId, resumedFrom, isJoined = false } = conversation
   return {
     id,
     state,
     ...(previousId === undefined ? {} : { previousId }),
     ...(resumedFrom === undefined ? {} : { resumedFrom }),
+    ...(isJoined && { joined: true as const }),
   }
 }
 

@@ -54,6 +54,7 @@ const COMMANDS: { readonly [T in Command['type']]: (command: Shape) => boolean }
   history: (c) => isCount(c.limit) && (c.before === undefined || Number.isInteger(c.before)),
   typing: (c) => typeof c.on === 'boolean',
   'mark-read': () => true,
+  route: (c) => isDelta(c.routing),
   'start-new': (c) => isKey(c.key) && (c.routing === undefined || isDelta(c.routing)),
   logout: (c) => c.unsent === 'send' || c.unsent === 'discard' || c.unsent === 'refuse',
   diagnose: () => true,

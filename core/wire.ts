@@ -82,6 +82,8 @@ export interface Snapshot {
     readonly state: ConversationState
     readonly previousId?: string
     readonly resumedFrom?: string
+    /** Another device of this visitor made it, or is in it. */
+    readonly joined?: true
   } | null
   readonly lease: {
     readonly status: 'none' | 'held' | 'refreshing' | 'lost'
@@ -176,6 +178,8 @@ export type Command =
   | { readonly type: 'history'; readonly before?: number; readonly limit: number }
   | { readonly type: 'typing'; readonly on: boolean }
   | { readonly type: 'mark-read' }
+  /** How the next conversation is to be routed, whoever has it made. */
+  | { readonly type: 'route'; readonly routing: Attributes }
   | { readonly type: 'start-new'; readonly key: string; readonly routing?: Attributes }
   | { readonly type: 'logout'; readonly unsent: 'send' | 'discard' | 'refuse' }
   | { readonly type: 'diagnose' }
@@ -209,6 +213,7 @@ export interface Answers {
   history: readonly Message[]
   typing: null
   'mark-read': null
+  route: null
   'start-new': null
   logout: { readonly verified: true }
   diagnose: Report
@@ -253,6 +258,8 @@ export type Notice =
   /** A tab that calls another incarnation than the one that holds the pump, for that one to count and to serve. */
   | { readonly v: 1; readonly type: 'here' | 'gone'; readonly tab: string }
   | { readonly v: 1; readonly type: 'typing'; readonly on: boolean }
+  /** Between tabs: whether that tab is there and has the draft that another found under its name. It answers `drafting`. */
+  | { readonly v: 1; readonly type: 'is-drafting' | 'drafting'; readonly tab: string }
   | { readonly v: 1; readonly type: 'problem'; readonly code: string; readonly message: string }
 
 /** The Web Lock an incarnation holds for its whole life: granted to a page means dead. */

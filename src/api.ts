@@ -39,7 +39,7 @@ export interface ConnectOptions {
   readonly type?: WorkerType
   /** Scope of the registration. Default: the folder of the worker script, so that no page need be controlled. */
   readonly scope?: string
-  /** Attributes by which `startNew()` has the new conversation routed. Default: none. */
+  /** Attributes by which new conversations are routed, from the first on. The last tab that says so counts. Default: none. */
   readonly routingData?: Attributes
   /**
    * Loads a module that runs the engine in this page, for browsers where no service worker can be had. Default: where
@@ -79,8 +79,11 @@ export interface ChatEvents {
   readonly delivery: { readonly key: string; readonly status: DeliveryStatus | 'cancelled'; readonly code?: string }
   /** The service no longer accepts this visitor. Once per loss; the outbox is kept. */
   readonly 'auth-required': { readonly code: string }
-  /** Another conversation took the place of the one before: `from`, where that is known. */
-  readonly resumed: { readonly conversationId: string; readonly from?: string }
+  /**
+   * Another conversation took the place of the one before: `from`, where that is known. Or this tab `joined` one in which
+   * another tab or device is already; that is told once, also to a tab that finds it so as it connects.
+   */
+  readonly resumed: { readonly conversationId: string; readonly from?: string; readonly joined?: true }
   /** The conversation is over; `startNew()` begins another. */
   readonly ended: { readonly conversationId?: string; readonly state?: ConversationState }
   /** This visitor is signed out, here or in another tab. */
@@ -162,7 +165,10 @@ export interface Chat {
     readonly edit: (key: string, content: string | Content) => Promise<Receipt>
   }
 
-  /** Begins a new conversation after this one has ended. Offline it begins later. */
+  /**
+   * Begins a new conversation after this one has ended; one that is open stays. Resolves when `state.conversation` is the
+   * new one. Where the service cannot be reached, or refuses, it resolves when the wish is on the disk: it begins later.
+   */
   readonly startNew: () => Promise<void>
 
   /**

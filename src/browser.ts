@@ -9,7 +9,7 @@ export interface Browser {
   after(ms: number, task: () => void): () => void
   /** Calls `granted` when the lock is free, and holds it no longer than that. */
   whenFree(lock: string, granted: () => void): void
-  channel(name: string): Pick<BroadcastChannel, 'close' | 'onmessage'>
+  channel(name: string): Pick<BroadcastChannel, 'close' | 'onmessage' | 'postMessage'>
   listen(type: string, listener: (event: Event) => void): () => void
   isVisible(): boolean
   isOnline(): boolean

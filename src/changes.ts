@@ -11,8 +11,9 @@ export const TOLD_MAX = 2_000
 
 /**
  * @param told ids and keys of the messages that were told before; the new ones are added
+ * @param isGuest whether another tab was here before this one
  */
-export function changesOf(before: Snapshot, after: Snapshot, told: Set<string>): Change[] {
+export function changesOf(before: Snapshot, after: Snapshot, told: Set<string>, isGuest = false): Change[] {
   const changes: Change[] = []
   const turnedTo = (phase: Snapshot['phase']): boolean => after.phase === phase && before.phase !== phase
   const conversation = after.conversation
@@ -21,10 +22,12 @@ export function changesOf(before: Snapshot, after: Snapshot, told: Set<string>):
   // A tab that slept may see the next identity without ever seeing the phase between.
   if (turnedTo('signed-out') || (before.epoch !== after.epoch && before.phase !== 'signed-out'))
     changes.push(['signed-out', {}])
-  if (conversation && conversation.id !== former) {
-    const from =
-      conversation.resumedFrom ?? conversation.previousId ?? (before.epoch === after.epoch ? former : undefined)
-    if (from) changes.push(['resumed', { conversationId: conversation.id, from }])
+  const isOther = conversation && conversation.id !== former
+  if (isOther || (conversation?.joined && !before.conversation?.joined)) {
+    const { id: conversationId, resumedFrom, previousId, joined = isGuest && !former } = conversation
+    const from = isOther && (resumedFrom ?? previousId ?? (before.epoch === after.epoch && former))
+    if (from || joined)
+      changes.push(['resumed', { conversationId, ...(from && { from }), ...(joined && { joined: true as const }) }])
   }
   const known = new Map(before.messages.map((message) => [message.key, message]))
   for (const message of after.messages) {

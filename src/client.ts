@@ -1,7 +1,7 @@
 // The Chat of one tab: turns what a site asks into commands. Leaves to others: state and events (mirror.ts), waking and
 // keeping the worker (presence.ts), the way to it (link.ts).
 
-import { HoldfastError } from '../core/errors.ts'
+import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import {
   type AnswerTo,
   type AttributeDelta,
@@ -9,9 +9,9 @@ import {
   type Caller,
   channelOf,
   type Command,
-  isNotice,
   PROTOCOL_VERSION,
 } from '../core/wire.ts'
+import { isNotice } from '../core/wire-guards.ts'
 import type { Chat, ChatEvents, State } from './api.ts'
 import { Batch } from './batch.ts'
 import type { Browser } from './browser.ts'
@@ -49,11 +49,10 @@ export interface Setting {
 export async function openChat(host: Host, setting: Setting, browser: Browser): Promise<Client> {
   const client = new Client(host, setting, browser)
   try {
-    await client.mirror.open()
-    client.begin()
+    await client.open()
     return client
   } catch (error) {
-    client.disconnect()
+    client.close(!isHoldfastError(error, 'WORKER_UNAVAILABLE'))
     throw error
   }
 }
@@ -68,7 +67,8 @@ export class Client implements Chat {
   #tab: string
   #batch = new Batch((messages, epoch) => this.#call({ type: 'enqueue', messages }, epoch))
   #typing: ReturnType<typeof typing>
-  #presence: ReturnType<typeof attend> | undefined
+  #presence: ReturnType<typeof attend>
+  #isOpen = false
   #isClosed = false
   /** Persistent storage has been asked for. */
   #isPersistent = false
@@ -86,23 +86,44 @@ export class Client implements Chat {
     const pause = () =>
       new Promise<void>((resolve) => (browser.isVisible() ? browser.after(PULL_MS_MIN, resolve) : resolve()))
     this.mirror = new Mirror(host, (keys) => this.#call({ type: 'pull', keys }), pause)
-    this.draft = new Draft(browser, setting.deployment, () => [this.state.epoch, this.state.conversation?.id ?? ''])
     this.#typing = typing(browser, (on) => this.#quietly({ type: 'typing', on }))
     host.onNews = (snapshot) => this.mirror.show(snapshot)
     // Heard from before the first look, so that nothing falls between the two.
     this.#channel = browser.channel(channelOf(setting.deployment))
     this.#channel.onmessage = ({ data }) => this.#hear(data)
+    this.draft = new Draft(browser, {
+      deployment: setting.deployment,
+      tab: this.#tab,
+      place: () => [this.state.epoch, this.state.conversation?.id ?? ''],
+      publish: (notice) => this.#channel.postMessage(notice),
+    })
     this.mirror.on('signed-out', () => this.draft.clear())
+    // From before the first call, so that a page that goes away meanwhile says so.
+    this.#presence = attend({
+      host,
+      browser,
+      caller: () => this.#caller(),
+      wantsWorker: () => this.#isOpen && !RESTING.includes(this.state.phase),
+      wake: (command) => {
+        if (this.#isOpen) void this.#quietly(command).then(() => this.mirror.pull())
+      },
+    })
   }
 
-  begin(): void {
-    this.#presence = attend({
-      host: this.#host,
-      browser: this.#browser,
-      caller: () => this.#caller(),
-      wantsWorker: () => !RESTING.includes(this.state.phase),
-      wake: (command) => this.#quietly(command).then(() => this.mirror.pull()),
-    })
+  async open(): Promise<void> {
+    const { routing } = this.#setting
+    await Promise.all([
+      // Before the first conversation is made, which the first call begins.
+      routing && this.#call({ type: 'route', routing }),
+      this.mirror.open(),
+      this.draft.ready,
+    ])
+    this.#isOpen = true
+    const { conversation, tabs } = this.state
+    if (conversation && (conversation.joined || tabs > 1)) {
+      const detail = { conversationId: conversation.id, joined: true } as const
+      this.#early.push(() => this.mirror.emit(['resumed', detail]))
+    }
     // After the site has had its turn to listen.
     for (const tell of this.#early) this.#browser.after(0, tell)
   }
@@ -172,9 +193,14 @@ export class Client implements Chat {
     },
   }
 
-  readonly startNew: Chat['startNew'] = () => {
+  readonly startNew: Chat['startNew'] = async () => {
     const { routing } = this.#setting
-    return this.#do({ type: 'start-new', key: this.#newKey(), ...(routing && { routing }) })
+    await this.#call({ type: 'start-new', key: this.#newKey(), ...(routing && { routing }) })
+    await this.mirror.read()
+    await this.mirror.until(
+      ({ conversation, online, phase }) =>
+        !online || phase === 'reconnecting' || RESTING.includes(phase) || /^(pe|ac)/.test(`${conversation?.state}`),
+    )
   }
 
   readonly logout: Chat['logout'] = async (options = {}) => {
@@ -188,12 +214,15 @@ export class Client implements Chat {
 
   readonly diagnose: Chat['diagnose'] = () => this.#call({ type: 'diagnose' })
 
-  readonly disconnect = (): void => {
+  readonly disconnect = (): void => this.close(true)
+
+  close(isKnown: boolean): void {
     if (this.#isClosed) return
     this.#typing.stop()
     this.#isClosed = true
+    this.draft.release()
     this.#channel.close()
-    this.#presence?.stop()
+    this.#presence.stop(isKnown)
     this.mirror.close(closed())
   }
 
@@ -203,9 +232,12 @@ export class Client implements Chat {
     else if (notice.type === 'problem') {
       const { code, message } = notice
       const tell = () => this.mirror.emit(['problem', { code, message }])
-      if (this.#presence) tell()
+      if (this.#isOpen) tell()
       else this.#early.push(tell)
-    } else this.#presence?.hear(notice)
+    } else {
+      this.draft.hear(notice)
+      this.#presence.hear(notice)
+    }
   }
 
   async #change(delta: AttributeDelta): Promise<void> {

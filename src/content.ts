@@ -1,7 +1,8 @@
 // What a site hands over, checked before anything happens. Limits that a platform sets are the worker's to check.
 
 import { HoldfastError } from '../core/errors.ts'
-import { type Attributes, isDelta, isOutboundMessage, isShape, type OutboundMessage } from '../core/wire.ts'
+import type { Attributes, OutboundMessage } from '../core/wire.ts'
+import { isDelta, isOutboundMessage, isShape } from '../core/wire-guards.ts'
 import type { Content } from './api.ts'
 
 export const MESSAGE_CHARS_MAX = 4_096

@@ -1,31 +1,62 @@
 // What is being written: one text per tab, identity and conversation, in sessionStorage, which a reload keeps.
 // Leaves to others: which conversation that is, and when a visitor is signed out.
 
+import type { Notice } from '../core/wire.ts'
 import type { Browser } from './browser.ts'
 import { demand } from './content.ts'
 
 /** Identity and conversation, the latter empty while there is none. */
 export type Place = readonly [epoch: string, conversationId: string]
 
-export class Draft {
-  #browser: Browser
-  #item: string
-  #place: () => Place
-  #texts: { [place: string]: unknown } = {}
+/** The tab that was there before, if it is, has answered by then. It is asked only after a copy or a crash. */
+export const ANSWER_MS = 300
 
-  constructor(browser: Browser, deployment: string, place: () => Place) {
+export interface Desk {
+  readonly deployment: string
+  readonly tab: string
+  place(): Place
+  publish(notice: Notice): void
+}
+
+export class Draft {
+  /** Resolves when it is known whose the draft is that this tab has found. */
+  readonly ready: Promise<void>
+  #browser: Browser
+  #desk: Desk
+  #item: string
+  #texts: { [place: string]: unknown } = {}
+  /** Whose draft we found, if nobody had let go of it: that page may live, and this tab be a copy of its tab. */
+  #asked = ''
+  #disown = () => {}
+  #offs: readonly (() => void)[]
+
+  constructor(browser: Browser, desk: Desk) {
     this.#browser = browser
-    this.#item = `holdfast:draft:${deployment}`
-    this.#place = place
-    try {
-      this.#texts = Object(JSON.parse(browser.storage().getItem(this.#item) ?? '{}'))
-    } catch {
-      // Blocked, or not ours: we begin without drafts.
-    }
+    this.#desk = desk
+    this.#item = `holdfast:draft:${desk.deployment}`
+    this.#offs = [
+      browser.listen('pagehide', () => this.#keep('')),
+      browser.listen('pageshow', (event) => {
+        // From the back/forward cache: another page of this tab may have written meanwhile.
+        if ((event as PageTransitionEvent).persisted) this.#load()
+      }),
+    ]
+    const owner = this.#load()
+    this.ready = new Promise((resolve) => {
+      // `window.open` and "duplicate tab" copy what is stored for a tab. A page that goes away lets go of it before.
+      if (!owner) return resolve()
+      this.#disown = () => {
+        this.clear()
+        resolve()
+      }
+      this.#asked = owner
+      desk.publish({ v: 1, type: 'is-drafting', tab: owner })
+      browser.after(ANSWER_MS, resolve)
+    })
   }
 
   get text(): string {
-    const [epoch, conversationId] = this.#place()
+    const [epoch, conversationId] = this.#desk.place()
     // Begun before there was a conversation, it belongs to the first.
     const text = this.#texts[`${epoch}/${conversationId}`] ?? this.#texts[`${epoch}/`]
     return typeof text === 'string' ? text : ''
@@ -33,7 +64,7 @@ export class Draft {
 
   set text(text: string) {
     demand(typeof text === 'string', 'A draft must be a string.')
-    const [epoch, conversationId] = this.#place()
+    const [epoch, conversationId] = this.#desk.place()
     delete this.#texts[`${epoch}/`]
     this.#texts[`${epoch}/${conversationId}`] = text
     this.#keep()
@@ -44,9 +75,33 @@ export class Draft {
     this.#keep()
   }
 
-  #keep(): void {
+  hear({ type, tab }: Notice & { readonly tab?: string }): void {
+    if (type === 'is-drafting' && tab === this.#desk.tab) this.#desk.publish({ v: 1, type: 'drafting', tab })
+    if (type === 'drafting' && tab === this.#asked) this.#disown()
+  }
+
+  /** The tab lets go: the next page in it takes the draft without asking. */
+  release(): void {
+    for (const off of this.#offs) off()
+    this.#keep('')
+  }
+
+  /** Takes what is stored. Says whose it is, if nobody has let go of it. */
+  #load(): string {
     try {
-      this.#browser.storage().setItem(this.#item, JSON.stringify(this.#texts))
+      const { tab, texts } = Object(JSON.parse(this.#browser.storage().getItem(this.#item) ?? '{}'))
+      this.#texts = Object(texts)
+      this.#keep()
+      return tab
+    } catch {
+      // Blocked, or not ours: we begin without drafts.
+      return ''
+    }
+  }
+
+  #keep(tab = this.#desk.tab): void {
+    try {
+      this.#browser.storage().setItem(this.#item, JSON.stringify({ tab, texts: this.#texts }))
     } catch {
       // Blocked or full: the draft lives as long as the page.
     }

@@ -34,6 +34,10 @@ export class Mirror {
   #told = new Set<string>()
   /** This tab's messages whose end is not known, oldest first. */
   #unsettled = new Map<string, Unsettled>()
+  /** Who waits for a state. */
+  #awaiting: { resolve(): void; reject(error: HoldfastError): void }[] = []
+  /** Somebody else was here first. */
+  #isGuest = false
   #reading: Promise<void> | undefined
   #isReadAgain = false
   #pause: () => Promise<void>
@@ -94,10 +98,21 @@ export class Mirror {
     if (!this.#isPausing) void this.#look()
   }
 
-  /** Reads at least once more, from now. */
   pull(): Promise<void> {
+    return this.read().catch((error) => this.complain(error))
+  }
+
+  /** Reads at least once more, from now. */
+  read(): Promise<void> {
     this.#isReadAgain = true
-    return this.open().catch((error) => this.complain(error))
+    return this.open()
+  }
+
+  /** Resolves with the first state that fits; rejects when this tab lets go. */
+  async until(fits: (state: State) => boolean): Promise<void> {
+    while (!fits(this.state)) {
+      await new Promise<void>((resolve, reject) => this.#awaiting.push({ resolve, reject }))
+    }
   }
 
   /** Reads. While that is under way, further wishes end in one more reading. */
@@ -109,6 +124,7 @@ export class Mirror {
   close(error: HoldfastError): void {
     this.#listeners.clear()
     for (const { reject } of this.#unsettled.values()) reject(error)
+    for (const { reject } of this.#awaiting) reject(error)
     this.#unsettled.clear()
   }
 
@@ -177,8 +193,12 @@ export class Mirror {
     }
     this.state = frozen({ ...snapshot, host: this.#host.kind })
     this.emit(['state', this.state])
-    if (before) for (const change of changesOf(before, this.state, this.#told)) this.emit(change)
-    else for (const message of snapshot.messages) note(this.#told, message)
+    if (before) for (const change of changesOf(before, this.state, this.#told, this.#isGuest)) this.emit(change)
+    else {
+      this.#isGuest = snapshot.tabs > 1
+      for (const message of snapshot.messages) note(this.#told, message)
+    }
+    for (const { resolve } of this.#awaiting.splice(0)) resolve()
   }
 }
 

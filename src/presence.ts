@@ -13,7 +13,8 @@ const WAKERS = ['visibilitychange', 'pageshow', 'resume', 'focus', 'online']
 
 export interface Presence {
   hear(notice: Notice): void
-  stop(): void
+  /** Without a goodbye, if nobody can have heard of the tab. */
+  stop(isKnown: boolean): void
 }
 
 /** What presence needs of the chat. */
@@ -23,7 +24,7 @@ export interface Tended {
   caller(): Caller
   /** Is there work that only a running worker can do, such as listening to the stream? */
   wantsWorker(): boolean
-  /** Runs a command of which nobody awaits the end, then looks what is new. */
+  /** Runs a command of which nobody awaits the end, then looks what is new. While the tab connects it does nothing. */
   wake(command: Command): void
 }
 
@@ -79,10 +80,10 @@ export function attend({ host, browser, caller, wantsWorker, wake }: Tended): Pr
         unalarm = browser.after(notice.at - browser.now(), () => nudge(false))
       }
     },
-    stop() {
+    stop(isKnown) {
       for (const off of [unalarm, unrest, ...offs]) off()
       delete host.onDeath
-      bye()
+      if (isKnown) bye()
     },
   }
 }

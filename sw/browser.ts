@@ -2,7 +2,8 @@
 // They hold no state of ours: what must survive the worker is in the store.
 
 import type { Channel, Clock, Pump, Random } from '../core/ports.ts'
-import { channelOf, isNotice, type Notice } from '../core/wire.ts'
+import { channelOf, type Notice } from '../core/wire.ts'
+import { isNotice } from '../core/wire-guards.ts'
 
 /** A longer timer rings at once, in every browser. */
 const TIMER_MS_MAX = 2 ** 31 - 1

@@ -32,6 +32,7 @@ export function screenOf(config: GuardConfig | false | undefined): Screen | unde
     switch (command.type) {
       case 'set-context':
         return clean(command.delta).then((delta) => ({ command: { ...command, delta }, refused: NONE }))
+      case 'route':
       case 'start-new':
         return clean(command.routing ?? {}).then((routing) => ({ command: { ...command, routing }, refused: NONE }))
       case 'edit':
@@ -69,7 +70,7 @@ function isTouched(guard: Guard, command: Change): boolean {
   const says = ({ text, metadata }: OutboundMessage): boolean =>
     holds(metadata) || (guard.textRule !== 'allow' && guard.find(text).length > 0)
   if (command.type === 'set-context') return holds(command.delta)
-  if (command.type === 'start-new') return holds(command.routing)
+  if (command.type === 'start-new' || command.type === 'route') return holds(command.routing)
   if (command.type === 'edit') return says(command.message)
   return command.type === 'enqueue' && command.messages.some(says)
 }
@@ -81,18 +82,18 @@ const refusal = (what: string, kind: string): HoldfastError =>
   )
 
 async function cleanValues<T extends Values>(guard: Guard, hasher: Hasher, values: T): Promise<T> {
-  const cleaned: { [name: string]: Scalar } = {}
+  const cleaned: [name: string, value: Scalar][] = []
   for (const [name, value] of Object.entries(values)) {
     const [named] = guard.find(name)
     // The name is the secret here, so it is not said.
     if (named !== undefined) throw refusal('The name of an attribute', named.kind)
     const finds = typeof value === 'boolean' || value === null ? [] : guard.find(`${value}`)
     const rule = guard.ruleOf(name)
-    if (finds[0] === undefined || rule === 'allow') cleaned[name] = value
+    if (finds[0] === undefined || rule === 'allow') cleaned.push([name, value])
     else if (rule === 'refuse') throw refusal(`The attribute "${name}"`, finds[0].kind)
-    else cleaned[name] = await hasher(`${value}`, finds)
+    else cleaned.push([name, await hasher(`${value}`, finds)])
   }
-  return cleaned as T
+  return Object.fromEntries(cleaned) as T
 }
 
 async function cleanText(guard: Guard, hasher: Hasher, text: string): Promise<string> {

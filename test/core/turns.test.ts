@@ -3,10 +3,11 @@
 import { describe, expect, test } from 'vitest'
 import { IDLE } from '../../core/attempt.ts'
 import { isComplete } from '../../core/transcript.ts'
-import { phaseOf } from '../../core/snapshot.ts'
+import { phaseOf, snapshotOf } from '../../core/snapshot.ts'
 import { isSlots, newSlots, RECENT_KEYS_MAX } from '../../core/state.ts'
 import type { Input } from '../../core/inputs.ts'
 import type { Outcome } from '../../core/ports.ts'
+import type { Attributes } from '../../core/wire.ts'
 import { conversation, failure, grant, HOUR, MINUTE, NOW, Play, row, SECOND, SETUP, UNREACHABLE } from './fixtures.ts'
 
 const live = () => new Play().live()
@@ -799,5 +800,65 @@ describe('the record', () => {
     await play.turn({ type: 'backfilled', claim, outcome, generation: 1, conversationId: 'c1' })
     expect([afterId, await play.keys(), isComplete(play.slots.transcript)]).toEqual(['', [], true])
     expect(play.slots.transcript).toMatchObject({ cursor: { seq: 3 }, unread: 2, fetch: IDLE })
+  })
+})
+
+describe('what a tab brings along', () => {
+  const route = (routing: Attributes) => ({ type: 'route' as const, routing })
+
+  test('[SN70] routing data are known to the first conversation, sorted', async () => {
+    const play = new Play()
+    await play.turn({ type: 'started' }, { type: 'tabs', count: 1, isArrival: true })
+    expect(await play.command(route({ b: 'sales', a: true }))).toEqual({ value: null })
+    expect(play.isDurable, 'the page that is there says it again').toBe(false)
+    const { rev } = play.slots
+    await play.command(route({ a: true, b: 'sales' }))
+    expect(play.slots.rev, 'the same again changes nothing').toBe(rev)
+    await play.opened()
+    expect(JSON.stringify(play.the('make').routing)).toBe('{"a":true,"b":"sales"}')
+  })
+
+  test('[SN70] they are known to a conversation that replaces one by itself, too', async () => {
+    const play = await new Play().live()
+    await play.command(route({ queue: 'returns' }))
+    await play.restart('w2')
+    await play.after(HOUR)
+    await play.opened({ formerState: 'expired' })
+    expect(play.the('make').routing).toEqual({ queue: 'returns' })
+  })
+
+  test('[SN70] beyond their limits they are refused, and nothing changes', async () => {
+    const play = await new Play().live()
+    const refusal = { code: 'CONTEXT_TOO_LARGE' }
+    expect(await play.command(route({ a: 'x'.repeat(2_001) }))).toMatchObject({ refusal })
+    expect(play.slots.session.routing).toEqual({})
+  })
+})
+
+describe('another device', () => {
+  const shown = async (play: Play) => {
+    const { rows, entries } = await play.store.tail(50, 50)
+    return snapshotOf({ slots: play.slots, rows, entries }, 'durable', play.now).conversation
+  }
+
+  test('[SN71] a conversation that it made first shows as joined', async () => {
+    const play = new Play()
+    await play.turn({ type: 'started' }, { type: 'tabs', count: 1, isArrival: true })
+    await play.opened()
+    const value = { conversation: conversation('c1'), attributes: {}, version: 1, joined: true }
+    const claim = play.claimOf('make')
+    await play.turn({ type: 'made', claim, outcome: { ok: true, value }, generation: play.generation() })
+    expect(await shown(play)).toEqual({ id: 'c1', state: 'active', joined: true })
+  })
+
+  test('[SN71] one that it is in shows as joined until the next opening says otherwise', async () => {
+    const play = await new Play().live()
+    expect(await shown(play)).toEqual({ id: 'c1', state: 'active' })
+    for (const isActiveElsewhere of [true, false]) {
+      await play.restart(`w${isActiveElsewhere}`)
+      await play.after(HOUR)
+      await play.opened({ conversation: conversation('c1'), isActiveElsewhere })
+      expect((await shown(play))?.joined ?? false).toBe(isActiveElsewhere)
+    }
   })
 })

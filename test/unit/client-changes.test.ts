@@ -49,6 +49,30 @@ const TABLE: readonly Row[] = [
     changes: [['delivery', { key: 'k', status: 'dead', code: 'OUTBOX_REFUSED' }]],
   },
   {
+    says: '[PG33] a first conversation that another device was in is told as joined',
+    before: { conversation: null },
+    after: { conversation: { id: 'c1', state: 'active', joined: true } },
+    changes: [['resumed', { conversationId: 'c1', joined: true }]],
+  },
+  {
+    says: '[PG33] so is a known one, when another device turns up in it',
+    before: {},
+    after: { rev: 2, conversation: { id: 'c1', state: 'active', joined: true } },
+    changes: [['resumed', { conversationId: 'c1', joined: true }]],
+  },
+  {
+    says: '[PG33] it is told once',
+    before: { conversation: { id: 'c1', state: 'active', joined: true } },
+    after: { rev: 2, conversation: { id: 'c1', state: 'closed', joined: true } },
+    changes: [],
+  },
+  {
+    says: '[PG33] a first conversation of its own is nothing to tell',
+    before: { conversation: null },
+    after: { conversation: { id: 'c1', state: 'active' } },
+    changes: [],
+  },
+  {
     says: '[PG5] a lost lease is told with its code',
     before: {},
     after: { phase: 'auth-required', lease: { status: 'lost', code: 'LEASE_REVOKED' } },
@@ -127,4 +151,12 @@ describe('the changes between two snapshots', () => {
     expect(told.has('m0')).toBe(false)
     expect(told.has(`m${TOLD_MAX}`)).toBe(true)
   })
+})
+
+test('[PG33] a tab that was not the first is told that it joined the first conversation, and no other', () => {
+  const before = snapshotOf({ conversation: null, tabs: 2 })
+  const first = snapshotOf({ rev: 2, tabs: 2 })
+  const next = snapshotOf({ rev: 3, tabs: 2, conversation: { id: 'c2', state: 'active', previousId: 'c1' } })
+  expect(changesOf(before, first, new Set(), true)).toEqual([['resumed', { conversationId: 'c1', joined: true }]])
+  expect(changesOf(first, next, new Set(), true)).toEqual([['resumed', { conversationId: 'c2', from: 'c1' }]])
 })

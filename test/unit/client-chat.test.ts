@@ -4,14 +4,16 @@ import { HoldfastError, toWire } from '../../core/errors.ts'
 import { type Attributes, type Command, ENQUEUE_MAX, type Snapshot } from '../../core/wire.ts'
 import { openChat } from '../../src/client.ts'
 import { MESSAGE_CHARS_MAX } from '../../src/content.ts'
+import { ANSWER_MS } from '../../src/draft.ts'
 import { newKey } from '../../src/key.ts'
+import type { Host } from '../../src/link.ts'
 import { TYPING_MS } from '../../src/typing.ts'
 import { FakeBrowser, setUp, snapshotOf, until } from './client-fixtures.ts'
 
-async function open(first: Partial<Snapshot> = {}) {
+async function open(first: Partial<Snapshot> = {}, routing?: Attributes) {
   const parts = setUp()
   parts.worker.snapshot = snapshotOf(first)
-  const chat = await openChat(parts.link, { deployment: 'acme', routing: { queue: 'sales' } }, parts.browser)
+  const chat = await openChat(parts.link, { deployment: 'acme', routing }, parts.browser)
   return { ...parts, chat }
 }
 
@@ -216,25 +218,31 @@ describe('draft', () => {
     worker.snapshot = snapshotOf(first)
     return { worker, chat: await openChat(link, { deployment: 'acme', routing: undefined }, browser) }
   }
+  /** The page goes away, and another comes in its tab. */
+  const reload = async (browser: FakeBrowser, first: Partial<Snapshot> = {}) => {
+    browser.leave()
+    return (await at(browser, first)).chat
+  }
 
   test('[PG15] it is kept over a reload, and apart from those of other conversations and identities', async () => {
     const browser = new FakeBrowser()
     const { chat } = await at(browser)
     chat.draft.text = 'I was about to'
-    expect((await at(browser)).chat.draft.text).toBe('I was about to')
-    expect((await at(browser, { conversation: { id: 'c2', state: 'active' } })).chat.draft.text).toBe('')
-    expect((await at(browser, { epoch: 'e2' })).chat.draft.text).toBe('')
+    expect((await reload(browser)).draft.text).toBe('I was about to')
+    expect((await reload(browser, { conversation: { id: 'c2', state: 'active' } })).draft.text).toBe('')
+    expect((await reload(browser, { epoch: 'e2' })).draft.text).toBe('')
+    expect((await reload(browser)).draft.text).toBe('I was about to')
   })
 
   test('[PG15] begun before there was a conversation, it goes along into the first', async () => {
     const browser = new FakeBrowser()
     const { chat } = await at(browser, { conversation: null })
     chat.draft.text = 'hel'
-    const later = (await at(browser)).chat
+    const later = await reload(browser)
     expect(later.draft.text).toBe('hel')
     later.draft.text = 'hello'
-    expect((await at(browser)).chat.draft.text).toBe('hello')
-    expect((await at(browser, { conversation: { id: 'c2', state: 'active' } })).chat.draft.text).toBe('')
+    expect((await reload(browser)).draft.text).toBe('hello')
+    expect((await reload(browser, { conversation: { id: 'c2', state: 'active' } })).draft.text).toBe('')
   })
 
   test('[PG15] signing out removes all of them from the tab', async () => {
@@ -256,11 +264,55 @@ describe('draft', () => {
       chat.draft.text = 7 as never
     }).toThrow(TypeError)
   })
+
+  /** A tab beside the first, with a copy of what was stored for it. */
+  const copyOf = (browser: FakeBrowser) => {
+    const copy = new FakeBrowser(browser)
+    for (const [name, value] of browser.stored) copy.stored.set(name, value)
+    return copy
+  }
+
+  test('[PG31] in a tab that is a copy of another there is no draft, and none is stored; the first keeps its own', async () => {
+    const first = new FakeBrowser()
+    const { chat } = await at(first)
+    chat.draft.text = 'mine alone'
+    const second = copyOf(first)
+    const copy = (await at(second)).chat
+    expect([copy.draft.text, chat.draft.text]).toEqual(['', 'mine alone'])
+    expect([...second.stored.values()].join()).not.toContain('mine')
+    copy.draft.text = 'the other'
+    expect((await reload(second)).draft.text).toBe('the other')
+    expect((await reload(first)).draft.text).toBe('mine alone')
+  })
+
+  test('[PG31] where the page before could not let go, its draft is taken when it does not answer in time', async () => {
+    const crashed = new FakeBrowser()
+    const { chat } = await at(crashed)
+    chat.draft.text = 'before the crash'
+    const restored = new FakeBrowser()
+    for (const [name, value] of crashed.stored) restored.stored.set(name, value)
+    const opening = at(restored)
+    await until(() => expect(restored.timers).toContain(ANSWER_MS))
+    restored.advance(ANSWER_MS)
+    expect((await opening).chat.draft.text).toBe('before the crash')
+  })
+
+  test('[PG31] a page that comes back from the cache shows what was written in its tab meanwhile', async () => {
+    const browser = new FakeBrowser()
+    const { chat } = await at(browser)
+    chat.draft.text = 'on the first page'
+    browser.fire('pagehide')
+    const next = (await at(browser)).chat
+    next.draft.text = 'on the second page'
+    next.disconnect()
+    browser.fire('pageshow', { persisted: true })
+    expect(chat.draft.text).toBe('on the second page')
+  })
 })
 
 describe('the other commands', () => {
   test('[PG16] each says what it means, with a key where it changes something', async () => {
-    const { chat, worker } = await open()
+    const { chat, worker } = await open({}, { queue: 'sales' })
     const { outbox, history, markRead, startNew, logout } = chat
     await history()
     await history({ before: 40, limit: 10 })
@@ -273,6 +325,7 @@ describe('the other commands', () => {
     expect(await logout()).toEqual({ verified: true })
     const said = worker.calls.map(({ command }) => command).filter(({ type }) => type !== 'pull')
     expect(said).toEqual([
+      { type: 'route', routing: { queue: 'sales' } },
       { type: 'history', limit: 50 },
       { type: 'history', before: 40, limit: 10 },
       { type: 'mark-read' },
@@ -294,6 +347,73 @@ describe('the other commands', () => {
     await expect(chat.outbox.edit('k', '')).rejects.toBeInstanceOf(TypeError)
     await chat.diagnose()
     expect(worker.calls.map(({ command }) => command.type)).toEqual(['pull', 'diagnose'])
+  })
+
+  test('[PG35] routing data that are refused reject the connection, and the tab lets go', async () => {
+    const { link, worker, browser } = setUp()
+    worker.answers.route = () => {
+      throw new HoldfastError('CONTEXT_TOO_LARGE', 'Too much.')
+    }
+    const opening = openChat(link, { deployment: 'acme', routing: { a: 'b' } }, browser)
+    await expect(opening).rejects.toMatchObject({ code: 'CONTEXT_TOO_LARGE' })
+    await until(() => expect(worker.commands('bye')).toHaveLength(1))
+    expect(browser.hearers).toBe(0)
+  })
+
+  test('[PG32] a page that goes away while it connects says goodbye, and one that nobody has heard of does not', async () => {
+    const { link, worker, browser } = setUp()
+    worker.answers.pull = () => new Promise(() => {})
+    void openChat(link, { deployment: 'acme', routing: undefined }, browser)
+    await until(() => expect(worker.commands('pull')).toHaveLength(1))
+    browser.leave()
+    await until(() => expect(worker.commands('bye')).toHaveLength(1))
+    expect(new Set(worker.calls.map(({ caller }) => caller.tab)).size).toBe(1)
+
+    const run = vi.fn(() => Promise.reject(new HoldfastError('WORKER_UNAVAILABLE', 'There is none.')))
+    const host: Host = { kind: 'service-worker', run, ping() {} }
+    await expect(openChat(host, { deployment: 'acme', routing: undefined }, browser)).rejects.toBeInstanceOf(Error)
+    expect(run).toHaveBeenCalledTimes(1)
+  })
+
+  describe('startNew', () => {
+    const ended = { phase: 'ended', conversation: { id: 'c1', state: 'closed' } } as const
+    async function beginning() {
+      const parts = await open(ended)
+      parts.worker.answers['start-new'] = () => {
+        parts.worker.snapshot = { ...parts.worker.snapshot, rev: 2, phase: 'merging' }
+        return null
+      }
+      const done = vi.fn()
+      const begun = parts.chat.startNew().then(done, done)
+      await until(() => expect(parts.chat.state.phase).toBe('merging'))
+      await parts.chat.diagnose()
+      expect(done).not.toHaveBeenCalled()
+      return { ...parts, begun, done }
+    }
+
+    test('[PG34] it resolves when the state names the new conversation', async () => {
+      const { chat, worker, browser, begun } = await beginning()
+      worker.change(browser, { conversation: { id: 'c2', state: 'pending', previousId: 'c1' } })
+      await begun
+      expect(chat.state.conversation?.id).toBe('c2')
+    })
+
+    test.each([{ online: false }, { phase: 'reconnecting' }, { phase: 'auth-required' }] as const)(
+      '[PG34] it resolves all the same where the service cannot be had: %j',
+      async (part) => {
+        const { worker, browser, begun, done } = await beginning()
+        worker.change(browser, part)
+        await begun
+        expect(done).toHaveBeenCalledWith(undefined)
+      },
+    )
+
+    test('[PG34] a tab that lets go ends the wait', async () => {
+      const { chat, begun, done } = await beginning()
+      chat.disconnect()
+      await begun
+      expect(done).toHaveBeenCalledWith(expect.objectContaining({ code: 'LINK_CLOSED' }))
+    })
   })
 
   const chatOf = async () => (await open()).chat

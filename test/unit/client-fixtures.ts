@@ -38,7 +38,12 @@ export class FakeBrowser implements Browser {
   readonly #timers = new Set<{ at: number; task: () => void }>()
   readonly #waiting = new Map<string, Set<() => void>>()
   readonly #listeners = new Map<string, Set<(event: Event) => void>>()
-  readonly #channels = new Set<Pick<BroadcastChannel, 'close' | 'onmessage'>>()
+  readonly #channels: Set<Pick<BroadcastChannel, 'close' | 'onmessage'>>
+
+  /** @param beside another tab, whose channels this one hears */
+  constructor(beside?: FakeBrowser) {
+    this.#channels = beside === undefined ? new Set() : beside.#channels
+  }
 
   now(): number {
     return this.time
@@ -85,17 +90,24 @@ export class FakeBrowser implements Browser {
     for (const granted of waiting) granted()
   }
 
-  channel(): Pick<BroadcastChannel, 'close' | 'onmessage'> {
-    const channel: Pick<BroadcastChannel, 'close' | 'onmessage'> = {
+  channel(): Pick<BroadcastChannel, 'close' | 'onmessage' | 'postMessage'> {
+    const channel: Pick<BroadcastChannel, 'close' | 'onmessage' | 'postMessage'> = {
       onmessage: null,
       close: () => this.#channels.delete(channel),
+      postMessage: (data) => {
+        for (const other of this.#channels) if (other !== channel) queueMicrotask(() => this.#deliver(other, data))
+      },
     }
     this.#channels.add(channel)
     return channel
   }
 
   publish(notice: Notice): void {
-    for (const channel of this.#channels) channel.onmessage?.call({} as never, { data: notice } as MessageEvent)
+    for (const channel of this.#channels) this.#deliver(channel, notice)
+  }
+
+  #deliver(channel: Pick<BroadcastChannel, 'onmessage'>, data: unknown): void {
+    channel.onmessage?.call({} as never, { data } as MessageEvent)
   }
 
   get hearers(): number {
@@ -108,8 +120,14 @@ export class FakeBrowser implements Browser {
     return () => listeners.delete(listener)
   }
 
-  fire(type: string): void {
-    for (const listener of [...(this.#listeners.get(type) ?? [])]) listener(new Event(type))
+  fire(type: string, detail: object = {}): void {
+    for (const listener of [...(this.#listeners.get(type) ?? [])]) listener(Object.assign(new Event(type), detail))
+  }
+
+  /** The page goes away for good. */
+  leave(): void {
+    this.fire('pagehide')
+    this.#listeners.clear()
   }
 
   isVisible(): boolean {

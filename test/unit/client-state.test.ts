@@ -339,3 +339,22 @@ describe('what the worker shows', () => {
     expect(await two.settled).toEqual({ status: 'cancelled' })
   })
 })
+
+test.each([
+  { says: 'another tab is in it', part: { tabs: 2 }, joined: true },
+  {
+    says: 'another device is in it',
+    part: { conversation: { id: 'c1', state: 'active', joined: true } },
+    joined: true,
+  },
+  { says: 'nobody else is in it', part: {}, joined: false },
+  { says: 'there is none', part: { tabs: 2, conversation: null }, joined: false },
+] as const)('[PG33] told as it connects that it joined a conversation, if $says: $joined', async ({ part, joined }) => {
+  const { link, worker, browser } = setUp()
+  worker.snapshot = snapshotOf(part)
+  const chat = await openChat(link, { deployment: 'acme', routing: undefined }, browser)
+  const heard: unknown[] = []
+  chat.on('resumed', (detail) => heard.push(detail))
+  browser.advance(0)
+  expect(heard).toEqual(joined ? [{ conversationId: 'c1', joined: true }] : [])
+})
