@@ -115,6 +115,8 @@ function failed(parts: Parts, c: Context<Env>, error: unknown): Response {
     if (error.status === 400) return problem(c, 'malformed-json')
     return error.getResponse()
   }
+  // The client went away in the middle of its body, or was sent away for being late: nobody hears this.
+  if ((Object(error) as { code?: unknown }).code === 'ECONNRESET') return problem(c, 'request-timeout')
   parts.log('error', 'request-failed', { method: c.req.method, ...errorFields(error) })
   return problem(c, 'internal-error')
 }

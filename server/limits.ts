@@ -19,6 +19,8 @@ export type LimitOptions = {
   sessionStreamsMax?: number
   /** Sockets that one address may hold. Default 2000. */
   addressStreamsMax?: number
+  /** A request has to arrive whole within this many milliseconds, its head within half of it. Default 30 s. */
+  requestMs?: number
   /** TCP connections of the node; above it new ones are closed at once. Default 65 536. */
   connectionsMax?: number
   /**
@@ -37,6 +39,7 @@ export function limitsFrom(options: LimitOptions = {}): Limits {
     addressRequestsBurst: 10_000,
     sessionStreamsMax: 20,
     addressStreamsMax: 2000,
+    requestMs: 30_000,
     connectionsMax: 65_536,
     trustedProxies: 0,
     ...options,

@@ -5,6 +5,7 @@ import type { Context } from 'hono'
 export const PROBLEMS = {
   'malformed-json': [400, 'The body is not valid JSON.'],
   'invalid-utf8': [400, 'The body is not valid UTF-8.'],
+  'malformed-request': [400, 'This is not a request of HTTP/1.1.'],
   'invalid-request': [400, 'The request does not have the documented shape.'],
   'idempotency-key-required': [400, 'This call needs an Idempotency-Key header of 8 to 200 characters.'],
   'idempotency-keys-differ': [400, 'The two idempotency headers of a request name the same key, or one is left out.'],
@@ -39,6 +40,7 @@ export const PROBLEMS = {
   'unknown-context': [404, 'There is no such value.'],
   'unknown-scope': [404, 'There is no such scope for this caller.'],
   'method-not-allowed': [405, 'This address knows other methods: see Allow.'],
+  'request-timeout': [408, 'The request did not arrive in time.'],
   'conversation-closed': [409, 'The conversation has ended and takes nothing more.'],
   'participant-exists': [409, 'Another participant has this id.'],
   'lease-held': [409, 'Another writer has the lease.'],
@@ -47,6 +49,7 @@ export const PROBLEMS = {
   'version-conflict': [412, 'Someone else was faster; the present value is in the answer.'],
   'body-too-large': [413, 'A body has at most 65536 bytes.'],
   'idempotency-key-reused': [422, 'This key came before with another body.'],
+  'headers-too-large': [431, 'The headers of a request have at most 16384 bytes.'],
   'too-many-replays': [429, 'Too many answers to this token without proof that one arrived.'],
   'rate-limited': [429, 'Too many requests or streams from this session or address.'],
   'upgrade-required': [426, 'This address is for WebSocket with subprotocol holdfast.v2.'],
@@ -66,14 +69,19 @@ export function isProblemCode(code: string): code is ProblemCode {
 export type ProblemExtra = { detail?: string; present?: unknown; headers?: Record<string, string> }
 
 export function problem(c: Context, code: ProblemCode, extra: ProblemExtra = {}): Response {
-  const [status, title] = PROBLEMS[code]
+  const [status] = PROBLEMS[code]
   const { headers, ...members } = extra
-  return c.body(JSON.stringify({ type: `urn:holdfast:problem:${code}`, title, status, code, ...members }), status, {
+  return c.body(problemText(code, members), status, {
     'Content-Type': 'application/problem+json',
     'Cache-Control': 'no-store',
     ...(status === 401 && { 'WWW-Authenticate': `Bearer error="invalid_token", error_description="${code}"` }),
     ...headers,
   })
+}
+
+export function problemText(code: ProblemCode, members: Omit<ProblemExtra, 'headers'> = {}): string {
+  const [status, title] = PROBLEMS[code]
+  return JSON.stringify({ type: `urn:holdfast:problem:${code}`, title, status, code, ...members })
 }
 
 /** An error answer of the OAuth calls. */

@@ -5,6 +5,7 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { openBacking, openFanout } from './backing.ts'
+import { answerBroken } from './broken.ts'
 import { Gate } from './gate.ts'
 import { httpApp } from './http.ts'
 import { Hub } from './hub.ts'
@@ -27,8 +28,8 @@ const LOOK_MS = 30_000
 const KEYS_MS = 60_000
 /** How long a graceful stop waits for answers that are under way. */
 const DRAIN_MS = 5000
-/** A request has to arrive within this time, or its connection is closed. */
-const REQUEST_TIMEOUT_MS = 30_000
+/** How often connections are looked at for requests that are late, at least. */
+const LATE_CHECK_MS = 5000
 const KEEP_ALIVE_MS = 65_000
 
 export type AgentIdentity = { deploymentId: string; agentId: string; name: string }
@@ -141,13 +142,20 @@ class Service implements SessionService {
 
   async listen(port: number, host = '127.0.0.1'): Promise<{ url: string; port: number }> {
     if (this.#server !== undefined) throw new TypeError('The service listens already.')
+    const { requestMs, connectionsMax } = this.#parts.settings.limits
     const server = createAdaptorServer({
       fetch: this.#fetch,
-      serverOptions: { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS / 2 },
+      serverOptions: {
+        requestTimeout: requestMs,
+        headersTimeout: Math.ceil(requestMs / 2),
+        // Node's own default looks twice a minute, and would let everybody be late by that.
+        connectionsCheckingInterval: Math.min(LATE_CHECK_MS, Math.ceil(requestMs / 4)),
+      },
     }) as Server
+    server.on('clientError', answerBroken(this.#parts.metrics))
     // Longer than the idle limit of common proxies, so that it is the proxy that lets go first.
     server.keepAliveTimeout = KEEP_ALIVE_MS
-    server.maxConnections = this.#parts.settings.limits.connectionsMax
+    server.maxConnections = connectionsMax
     this.#streams.attach(server)
     server.listen(port, host)
     await once(server, 'listening')

@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { beforeEach, expect, test } from 'vitest'
 import WebSocket from 'ws'
 import { createSessionService, type SessionService } from '../../server/index.ts'
+import type { LogEntry } from '../../server/log.ts'
 import { type Created, freshKey, Visitor } from './server-visitor.ts'
 
 const TEN_MEGABYTES = 10 * 1024 * 1024
@@ -69,6 +70,72 @@ test('[SV63] requests that never end hold up nobody', async () => {
   }
   expect((await visitor.say(conversation, 'meanwhile')).status).toBe(201)
   for (const socket of halves) socket.destroy()
+})
+
+/** What is written, drop by drop, and what comes back until the service closes. */
+async function dripped(port: number, head: string, drop: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => {})
+  let heard = ''
+  socket.on('data', (chunk) => {
+    heard += String(chunk)
+  })
+  await once(socket, 'connect')
+  socket.write(head)
+  // Never silent, so that no idle limit can be what ends it.
+  const dripping = setInterval(() => socket.write(drop), 20)
+  await once(socket, 'close')
+  clearInterval(dripping)
+  return heard
+}
+
+test.each([
+  ['a head', 'GET /healthz HTTP/1.1\r\nHost: x\r\n', 'X-More: x\r\n'],
+  ['a body', 'POST /api/v2/widget/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n', '{'],
+  ['chunks', 'POST /api/v2/widget/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n', '1\r\nx\r\n'],
+])('[SV82] %s, drop by drop, is answered 408 at the deadline and closed', async (_what, head, drop) => {
+  const lines: LogEntry[] = []
+  const strict = await createSessionService({ limits: { requestMs: 400 }, log: (line) => lines.push(line) })
+  const { port } = await strict.listen(0)
+  const heard = await dripped(port, head, drop)
+  expect(heard).toMatch(/^HTTP\/1\.1 408 /)
+  expect(JSON.parse(heard.slice(heard.indexOf('\r\n\r\n')))).toMatchObject({ code: 'request-timeout', status: 408 })
+  // Somebody else's slowness is no failure of the service.
+  expect(lines.filter(({ level }) => level === 'error')).toEqual([])
+  await strict.close()
+})
+
+test('[SV82] a connection that says nothing at all is closed at the deadline too', async () => {
+  const strict = await createSessionService({ limits: { requestMs: 400 } })
+  const { port } = await strict.listen(0)
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => {})
+  socket.resume()
+  await once(socket, 'close')
+  await strict.close()
+})
+
+test.each([
+  ['no HTTP at all', 'hello\r\n\r\n', 400, 'malformed-request'],
+  [
+    'two lengths',
+    'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+    400,
+    'malformed-request',
+  ],
+  ['a huge head', `GET / HTTP/1.1\r\nHost: x\r\nX-Much: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers-too-large'],
+])('[SV82] %s is a problem with a code, and the end of the connection', async (_what, sent, status, code) => {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.on('error', () => {})
+  let heard = ''
+  socket.on('data', (chunk) => {
+    heard += String(chunk)
+  })
+  socket.write(sent)
+  await once(socket, 'close')
+  expect(heard).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+  expect(JSON.parse(heard.slice(heard.indexOf('\r\n\r\n')))).toMatchObject({ code, status })
+  expect((await visitor.say(conversation, 'still here')).status).toBe(201)
 })
 
 const frame = fc.oneof(
