@@ -9,6 +9,11 @@ import type { EpochMs } from './wire.ts'
 /** The lease that opening a session grants. A spec of this name gives it another source than the platform's opening. */
 export const SESSION_LEASE = 'session'
 
+/** Of a token that does not say how long it lives. */
+export const LIFETIME_DEFAULT_MS = 60 * 60_000
+/** No token is believed to live longer, and no timer is set further ahead. */
+export const LIFETIME_MAX_MS = 30 * 24 * 60 * 60_000
+
 export interface LeaseSpec {
   readonly name: string
   /**

@@ -16,8 +16,18 @@ const TYPED = ['core', 'sw', 'src', 'server', 'testing']
 /** Every bundle: the function, its entries (name in dist/ → source), and its options. */
 const BUNDLES = [
   [bundleBrowser, { holdfast: 'src/index.ts' }, { apart: { './local-host.ts': './holdfast-local-host.js' } }],
+  [bundleBrowser, { tokens: 'src/tokens.ts' }, {}],
   [bundleBrowser, { 'holdfast-local-host': 'src/local-host.ts' }, {}],
-  [bundleBrowser, { sw: 'sw/worker.ts', 'platforms/session-service': 'sw/platforms/session-service.ts' }, {}],
+  [
+    bundleBrowser,
+    {
+      sw: 'sw/worker.ts',
+      'platforms/session-service': 'sw/platforms/session-service.ts',
+      oauth: 'sw/platforms/oauth.ts',
+      fetch: 'sw/fetch.ts',
+    },
+    {},
+  ],
   [bundleBrowser, { 'holdfast-sw': 'sw/prebuilt.ts' }, { format: 'iife' }],
   [bundleNode, { index: 'server/index.ts', main: 'server/main.ts' }, { folder: 'server' }],
   [bundleNode, { index: 'testing/index.ts' }, { folder: 'testing' }],

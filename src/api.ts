@@ -88,6 +88,8 @@ export interface ChatEvents {
   readonly ended: { readonly conversationId?: string; readonly state?: ConversationState }
   /** This visitor is signed out, here or in another tab. */
   readonly 'signed-out': Record<never, never>
+  /** A lease needs a token that a page has to supply: `supplyTokens()` of `holdfast/tokens` answers. */
+  readonly 'token-wanted': { readonly lease: string }
   /** Something went wrong that no call of yours was waiting for. */
   readonly problem: { readonly code: ErrorCode | string; readonly message: string }
 }

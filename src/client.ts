@@ -35,6 +35,7 @@ const EVENTS: { readonly [E in keyof ChatEvents]: true } = {
   ended: true,
   'signed-out': true,
   problem: true,
+  'token-wanted': true,
 }
 
 export interface Setting {
@@ -214,6 +215,9 @@ export class Client implements Chat {
 
   readonly diagnose: Chat['diagnose'] = () => this.#call({ type: 'diagnose' })
 
+  /** For modules of ours that a site loads beside this one. */
+  readonly ask = <C extends Command>(command: C): Promise<AnswerTo<C>> => this.#call(command)
+
   readonly disconnect = (): void => this.close(true)
 
   close(isKnown: boolean): void {
@@ -229,6 +233,7 @@ export class Client implements Chat {
   #hear(notice: unknown): void {
     if (!isNotice(notice)) return
     if (notice.type === 'changed') this.mirror.hear(notice.rev)
+    else if (notice.type === 'token-wanted') this.mirror.emit(['token-wanted', { lease: notice.lease }])
     else if (notice.type === 'problem') {
       const { code, message } = notice
       const tell = () => this.mirror.emit(['problem', { code, message }])

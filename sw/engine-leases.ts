@@ -4,8 +4,8 @@
 import { HoldfastError } from '../core/errors.ts'
 import type { Input } from '../core/inputs.ts'
 import { isUsable } from '../core/lease.ts'
-import { leaseOf, type LeaseSpec } from '../core/leases.ts'
-import type { Outcome, PlainGrant } from '../core/ports.ts'
+import { leaseOf, type LeaseSpec, LIFETIME_DEFAULT_MS, LIFETIME_MAX_MS } from '../core/leases.ts'
+import type { Outcome, PlainGrant, TokenSource } from '../core/ports.ts'
 import type { Setup } from '../core/decide.ts'
 import type { Slots } from '../core/state.ts'
 import type { Answers, Command, Supplied } from '../core/wire.ts'
@@ -19,10 +19,6 @@ export const LEND_TIMEOUT_MS = 10_000
 const ASK_AGAIN_MS = 1_000
 /** So many tries that brought nothing to use end the lease. */
 export const SUPPLIES_MAX = 3
-/** Of a token that does not say how long it lives. */
-export const LIFETIME_DEFAULT_MS = 60 * 60_000
-/** No token is believed to live longer, and no timer is set further ahead. */
-export const LIFETIME_MAX_MS = 30 * 24 * 60 * 60_000
 
 /** What a deployment is made of, as far as decisions depend on it. */
 export function setupOf(ports: Ports): Setup {
@@ -44,6 +40,7 @@ export interface Desk {
 export class Leases {
   readonly #desk: Desk
   #waiting: (() => void)[] = []
+  readonly #supplying = new Map<string, Promise<null>>()
 
   constructor(desk: Desk) {
     this.#desk = desk
@@ -63,7 +60,17 @@ export class Leases {
   }
 
   /** What a tab supplied becomes the answer to the try it was asked for. */
-  async supply({ lease, claim, supplied }: Command & { type: 'supply' }): Promise<Answers['supply']> {
+  supply(command: Command & { type: 'supply' }): Promise<Answers['supply']> {
+    const { key } = command.claim
+    const known = this.#supplying.get(key)
+    if (known !== undefined) return known
+    // A code is good once: the repeat of a call that is under way waits for it.
+    const supplying = this.#supply(command).finally(() => this.#supplying.delete(key))
+    this.#supplying.set(key, supplying)
+    return supplying
+  }
+
+  async #supply({ lease, claim, supplied }: Command & { type: 'supply' }): Promise<Answers['supply']> {
     const { tokens, submit, pass } = this.#desk
     const isLast = claim.count >= SUPPLIES_MAX
     const grant = await this.#grantOf(lease, claim.key, supplied, isLast)
@@ -81,8 +88,8 @@ export class Leases {
   ): Promise<Outcome<PlainGrant>> {
     if (supplied === undefined) return UNANSWERED
     const { ports, tokens, slots } = this.#desk
-    const { exchange } = ports.sources?.[lease] ?? ports.platform
-    if (exchange !== undefined) return exchange({ key, lease, supplied })
+    const source: Pick<TokenSource, 'exchange'> = ports.sources?.[lease] ?? ports.platform
+    if (source.exchange !== undefined) return source.exchange({ key, lease, supplied })
     const bad = { ...BAD_TOKEN, verdict: isLast ? 'auth-required' : 'retry' } as const
     const grant = plainGrantOf(supplied)
     if (grant === undefined) return bad

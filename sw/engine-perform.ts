@@ -3,7 +3,7 @@
 
 import type { Action, Input } from '../core/inputs.ts'
 import { isVital, leaseOf } from '../core/leases.ts'
-import type { Calls, Outcome, PlainGrant, Stream, Tokens as NamedTokens } from '../core/ports.ts'
+import type { Calls, Outcome, PlainGrant, Stream, TokenSource, Tokens as NamedTokens } from '../core/ports.ts'
 import type { SendAction } from '../core/sends.ts'
 import type { Slots } from '../core/state.ts'
 import type { Ports } from './engine-ports.ts'
@@ -170,8 +170,8 @@ export class Performer {
   async #refresh({ lease, claim, refresh }: Action & { type: 'refresh' }): Promise<void> {
     const named = lease === undefined ? {} : { lease }
     const held = await this.tokens.refreshOf(refresh)
-    const ask = (this.#ports.sources?.[lease ?? 'session'] ?? this.#ports.platform).refresh
-    const answer = 'ok' in held ? held : ((await ask?.({ key: claim.key, ...named, ...held })) ?? NO_SOURCE)
+    const source: Partial<TokenSource> = this.#ports.sources?.[lease ?? 'session'] ?? this.#ports.platform
+    const answer = 'ok' in held ? held : ((await source.refresh?.({ key: claim.key, ...named, ...held })) ?? NO_SOURCE)
     const outcome = await this.tokens.sealed(answer, (grant: PlainGrant) => this.tokens.seal(grant))
     this.#report({ type: 'refreshed', ...named, claim, outcome })
   }

@@ -2,7 +2,7 @@
 // The events that wake and hold a worker are in worker.ts.
 
 import { HoldfastError } from '../core/errors.ts'
-import { type Platform, type Pump, TIMINGS, type Timings, type Vault } from '../core/ports.ts'
+import { type Platform, type Pump, TIMINGS, type Timings, type TokenSource, type Vault } from '../core/ports.ts'
 import type { GuardConfig } from '../core/guard.ts'
 import { type AnswerTo, type Caller, type Command, PROTOCOL_VERSION } from '../core/wire.ts'
 import { isCaller, isCommand } from '../core/wire-guards.ts'
@@ -13,6 +13,7 @@ import { screenOf } from './guard.ts'
 import type { OpenStore } from './memory-store.ts'
 import { openStore, type StoreDeps } from './store.ts'
 import { createStream } from './stream.ts'
+import type { TokenSourceFactory } from './platforms/oauth.ts'
 import { createVault } from './vault.ts'
 
 /** Makes the adapter of one deployment. `sessionService(…)` of `holdfast/platforms/session-service` returns one. */
@@ -22,10 +23,19 @@ export interface DeploymentConfig {
   readonly platform: PlatformFactory
   /** Where tokens rest; `broker` where the service is same-site and sets an HttpOnly cookie. Default: `broker`. */
   readonly vault?: Vault['mode']
+  /** Leases beside what the platform grants, by name; of the name `session`: instead of it. */
+  readonly leases?: { readonly [name: string]: LeaseConfig }
   /** Intervals in milliseconds, for tests and unusual networks. Defaults: `TIMINGS`. */
   readonly timings?: Partial<Timings>
   /** What becomes of personal data in attributes, routing data and messages; `false` looks at nothing. Default: refused. */
   readonly guard?: GuardConfig | false
+}
+
+export interface LeaseConfig {
+  /** Where its tokens come from: a factory such as `oauth(…)`, or `page`: a tab supplies each. */
+  readonly source: TokenSourceFactory | 'page'
+  /** Pages may borrow the access token. Default: no page ever sees it. */
+  readonly lent?: boolean
 }
 
 export interface WorkerConfig {
@@ -41,6 +51,8 @@ export interface Host {
   settled(): Promise<void>
   /** Messages wait somewhere. */
   isWaiting(): boolean
+  /** A token of a lease, for a call of the site's own. */
+  lend(deployment: string, lease: string, spent?: number): ReturnType<Engine['leases']['lend']>
 }
 
 /** What an engine stands on, whatever the configuration says. */
@@ -71,13 +83,19 @@ async function engineOn(
   const vault = createVault(config.vault ?? capabilities.vault ?? 'broker', store.keys)
   const stream: ConstructorParameters<typeof Engine>[0]['stream'] = (report) =>
     createStream({ platform, clock, random, timings }, report)
+  const leases = Object.entries(config.leases ?? {})
+  const lent = leases.flatMap(([name, lease]) => (lease.lent ? [name] : []))
+  const sources = Object.fromEntries(leases.map(([name, { source }]) => [name, sourceOf(source)]))
   const engine = new Engine(
-    { clock, random, store, channel, platform, vault, pump, screen, stream },
+    { clock, random, store, channel, platform, vault, pump, screen, stream, sources, lent },
     { incarnation, timings },
   )
   channel.listen((notice) => engine.hear(notice))
   return engine
 }
+
+const sourceOf = (source: LeaseConfig['source']): TokenSource =>
+  source === 'page' ? { kind: 'callback' } : source({ now: clock.now })
 
 /** @throws {HoldfastError} `DEPLOYMENT_UNKNOWN` */
 function configOf({ deployments }: WorkerConfig, deployment: string): DeploymentConfig {
@@ -155,6 +173,7 @@ export function createHost(load: () => Promise<WorkerConfig>, incarnation: strin
     async settled() {
       await Promise.all([...running].map((engine) => engine.settled()))
     },
+    lend: async (deployment, lease, spent) => (await engineOf(deployment)).leases.lend(lease, spent),
     isWaiting: () => [...running].some((engine) => engine.isWaiting),
   }
 }

@@ -6,7 +6,10 @@ import { type Call, type CallAnswer, lifeLockOf, type Ping } from '../core/wire.
 import type { Show } from './engine-tell.ts'
 import { createHost, type Host, type WorkerConfig } from './host.ts'
 
-export type { DeploymentConfig, PlatformFactory, WorkerConfig } from './host.ts'
+export type { DeploymentConfig, LeaseConfig, PlatformFactory, WorkerConfig } from './host.ts'
+
+/** What `authorizeFetch` of `holdfast/fetch` needs of the worker. */
+export type Lender = Pick<Host, 'lend'>
 
 /** A call that is not answered by then counts as over: its tab has given up long before. */
 const CALL_HOLD_MS = 30_000
@@ -35,7 +38,7 @@ declare const self: ServiceWorkerGlobalScope
  * startWorker({ deployments: { acme: { platform: sessionService({ url: 'https://chat.example.com' }), vault: 'broker' } } })
  * ```
  */
-export function startWorker(config: WorkerConfig | (() => Promise<WorkerConfig>)): void {
+export function startWorker(config: WorkerConfig | (() => Promise<WorkerConfig>)): Lender {
   const incarnation = crypto.randomUUID()
   const host = createHost(typeof config === 'function' ? config : async () => config, incarnation)
   const alive = holdLife(incarnation)
@@ -72,6 +75,8 @@ export function startWorker(config: WorkerConfig | (() => Promise<WorkerConfig>)
     isSyncAsked = false
     if (host.isWaiting()) throw new Error('Messages still wait.')
   }
+
+  return host
 }
 
 /** Held until this incarnation dies, however it dies: a page that waits for it learns of the death in milliseconds. */

@@ -39,5 +39,9 @@ export const DOORS: ReadonlyMap<string, readonly RegExp[]> = new Map([
   ['vitest', [TESTS]],
   ['vite', [TESTS]],
   ['fast-check', [TESTS]],
+  ['oidc-provider', [TESTS]],
+  ['oidc-client-ts', [TESTS]],
+  ['@auth0/auth0-spa-js', [TESTS]],
+  ['@axa-fr/oidc-client', [TESTS]],
   ['fake-indexeddb', [TESTS]],
 ])

@@ -3,7 +3,8 @@
 import { describe, expect, test } from 'vitest'
 import type { Outcome, PlainGrant, TokenSource } from '../../core/ports.ts'
 import type { Supplied } from '../../core/wire.ts'
-import { LEND_TIMEOUT_MS, LIFETIME_DEFAULT_MS, LIFETIME_MAX_MS, plainGrantOf } from '../../sw/engine-leases.ts'
+import { LIFETIME_DEFAULT_MS, LIFETIME_MAX_MS } from '../../core/leases.ts'
+import { LEND_TIMEOUT_MS, plainGrantOf } from '../../sw/engine-leases.ts'
 import { failure, MINUTE, NOW, SECOND } from '../core/fixtures.ts'
 import { liveRig, type Options, plainGrant, type Rig, rig } from './engine-fixtures.ts'
 

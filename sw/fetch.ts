@@ -1,0 +1,103 @@
+// The optional fetch handler, for a site that imports us into its own worker: calls of the site's own to origins on a
+// list get the token of a lease. Every other request is left to the browser, before anything is awaited.
+
+import { isHoldfastError } from '../core/errors.ts'
+import type { Lender } from './worker.ts'
+
+/** One origin that gets tokens. */
+export interface TokenRoute {
+  /** Exactly this origin, for example `https://api.example.com`. */
+  readonly origin: string
+  readonly deployment: string
+  /** Default: the session's own. */
+  readonly lease?: string
+  /** Only paths that begin so. Default: all. */
+  readonly path?: string
+}
+
+declare const self: ServiceWorkerGlobalScope
+
+/** Bodies of these types are small: they are kept for the one repeat after a refused token. Others stream through, once. */
+const REPEATABLE = /^(application\/(json|x-www-form-urlencoded)|text\/)/i
+
+interface Route extends TokenRoute {
+  readonly lease: string
+}
+
+/**
+ * Adds a fetch handler that authorizes the site's own calls. Call it once, at the top level of the worker's script.
+ *
+ * A request that has an `Authorization` header is left alone, so an upload whose progress is watched sets its own. A
+ * request that must be authorized and cannot be is answered 401 here, with a problem document, and is not sent.
+ *
+ * @param worker what `startWorker` returned
+ * @throws {TypeError} an origin is none, or no `https:` one
+ * @example
+ * authorizeFetch(startWorker(config), [{ origin: 'https://api.example.com', deployment: 'acme', lease: 'api' }])
+ */
+export function authorizeFetch(worker: Lender, routes: readonly TokenRoute[]): void {
+  const table = routes.map(checked)
+  const origins = new Set(table.map(({ origin }) => origin))
+  const routeOf = (url: string): Route | undefined => {
+    const { origin, pathname } = new URL(url)
+    if (!origins.has(origin)) return undefined
+    return table.find((route) => route.origin === origin && pathname.startsWith(route.path ?? '/'))
+  }
+  self.addEventListener('fetch', (event) => {
+    const { request } = event
+    // A page, or what an element loads: neither may have a header of ours.
+    if (request.mode === 'navigate' || request.mode === 'no-cors') return
+    const route = routeOf(request.url)
+    if (route === undefined || request.headers.has('authorization')) return
+    event.respondWith(authorized(worker, request, route, routeOf))
+  })
+}
+
+function checked(route: TokenRoute): Route {
+  const url = new URL(route.origin)
+  const isSafe = url.protocol === 'https:' || url.hostname === 'localhost' || url.hostname === '127.0.0.1'
+  if (url.origin !== route.origin || !isSafe)
+    throw new TypeError(`"${route.origin}" must be an origin and nothing more, such as https://api.example.com.`)
+  return { ...route, lease: route.lease ?? 'session' }
+}
+
+async function authorized(
+  worker: Lender,
+  request: Request,
+  route: Route,
+  routeOf: (url: string) => Route | undefined,
+): Promise<Response> {
+  const token = await worker.lend(route.deployment, route.lease).catch(refusal)
+  if (token instanceof Response) return token
+  const hasBody = !/^(GET|HEAD)$/.test(request.method)
+  const spare = !hasBody || REPEATABLE.test(request.headers.get('content-type') ?? '') ? request.clone() : undefined
+  const response = await fetch(withToken(request, token.value))
+  if (response.status !== 401) return response
+  if (response.redirected) {
+    // The browser takes the header away when a redirect leaves the origin. Where that led to another one of the list, that
+    // one gets its own.
+    const next = hasBody ? undefined : routeOf(response.url)
+    if (next === undefined || next.origin === route.origin) return response
+    const other = await worker.lend(next.deployment, next.lease).catch(() => undefined)
+    return other === undefined ? response : fetch(withToken(new Request(response.url, request), other.value))
+  }
+  const fresh = spare && (await worker.lend(route.deployment, route.lease, token.generation).catch(() => undefined))
+  return spare === undefined || fresh === undefined ? response : fetch(withToken(spare, fresh.value))
+}
+
+function withToken(request: Request, token: string): Request {
+  const headers = new Headers(request.headers)
+  headers.set('authorization', `Bearer ${token}`)
+  return new Request(request, { headers })
+}
+
+/** Not sent, and not silent: the site reads why in the body. */
+function refusal(error: unknown): Response {
+  const code = isHoldfastError(error) ? error.code : 'LEASE_EXPIRED'
+  const detail = 'There is no token for this call, so it was not made.'
+  const problem = { type: 'about:blank', title: 'Unauthorized', status: 401, code, detail }
+  return new Response(JSON.stringify(problem), {
+    status: 401,
+    headers: { 'content-type': 'application/problem+json', 'www-authenticate': 'Bearer error="invalid_token"' },
+  })
+}
