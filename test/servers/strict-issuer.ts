@@ -14,6 +14,8 @@ export interface StrictIssuer {
   readonly posts: { readonly status: number }[]
   /** Grants that were ended because of a reuse. */
   revoked(): number
+  /** Does this access token live, and its grant? */
+  accepts(token: string): Promise<boolean>
   /** A refresh token as a sign-in would have given it. */
   signIn(): Promise<string>
   /** Asked before a request to the token endpoint is taken, and before its answer is given. */
@@ -47,6 +49,10 @@ export async function strictIssuer(
     hold,
     revoked: () => ended,
     signIn: () => firstToken(provider),
+    accepts: async (token) => {
+      const found = await provider.AccessToken.find(token)
+      return found !== undefined && !found.isExpired
+    },
     end: () => closed(server),
   }
 }
