@@ -11,8 +11,9 @@ interface Happening {
   run: (() => void) | undefined
 }
 
-/** Lines of the trace that a failure shows. */
+/** Lines of the trace that are kept, and of those how many may follow the first finding: the cause is before it. */
 const TAIL_LINES = 120
+const LINES_AFTER_FINDING = 20
 
 const isBefore = (a: Happening, b: Happening): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
 
@@ -28,6 +29,7 @@ export class World {
   readonly #heap: Happening[] = []
   #order = 0
   #digest = 0x811c9dc5
+  #left = Number.POSITIVE_INFINITY
   #wakesAt = 0
 
   constructor(dice: Dice, startsAt: number) {
@@ -65,6 +67,8 @@ export class World {
       this.#digest = Math.imul(this.#digest ^ text.charCodeAt(index), 0x01000193) >>> 0
     }
     this.onNote(text)
+    if (line.startsWith('FINDING') && this.#left > LINES_AFTER_FINDING) this.#left = LINES_AFTER_FINDING
+    if (this.#left-- <= 0) return
     if (this.tail.push(text) > 2 * TAIL_LINES) this.tail.splice(0, TAIL_LINES)
   }
 

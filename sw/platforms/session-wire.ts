@@ -25,6 +25,7 @@ export const ANSWERS: readonly (readonly [RegExp, Verdict, ErrorCode])[] = [
   [/conversation/, 'read-only', 'CONVERSATION_OVER'],
   [/deployment/, 'refuse', 'DEPLOYMENT_UNKNOWN'],
   [/message-too-long/, 'refuse', 'MESSAGE_TOO_LONG'],
+  [/metadata/, 'refuse', 'METADATA_TOO_LARGE'],
   [/attribute|routing/, 'drop-attributes', 'CONTEXT_TOO_LARGE'],
   [/^409/, 'wait-unchanged', 'SERVICE_UNREACHABLE'],
   [/^4(00|03|13|22) ./, 'refuse', 'SERVICE_REFUSED'],
