@@ -215,7 +215,12 @@ export interface Platform {
   connect(request: StreamRequest, emit: (event: StreamEvent) => void): Connection
   /** The same events by long poll: resolves with what came, or with none after the wait. */
   poll(request: StreamRequest & { waitMs: number }): Promise<Outcome<readonly StreamEvent[]>>
-  revoke(request: { token?: string; refreshToken?: string; lease?: string }): Promise<Outcome<null>>
+  revoke(request: {
+    token?: string
+    refreshToken?: string
+    lease?: string
+    conversation?: Conversation | undefined
+  }): Promise<Outcome<null>>
 }
 
 export type {

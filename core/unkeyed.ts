@@ -46,6 +46,7 @@ export interface Unkeyed {
 
 /** Ids that are remembered: more than two pages of a history. */
 const KNOWN_MAX = 256
+const SETTLE_MS = 1_500
 
 /** @param rates how often the platform lets each step begin */
 export const unkeyed = (rates: Rates): Unkeyed => ({ rates, admit, numbered, matched, ended, plan, refusal })
@@ -157,18 +158,22 @@ function plan(draft: Draft, traffic: Traffic): EpochMs | undefined {
   const present = laneNameOf(slots.session)
   const [head] = traffic.runs.get(present) ?? []
   const isUncertain = head?.sentAt !== undefined
-  const readAt = planRead(draft, traffic.maySend && (isUncertain || slots.transcript.isDoubtful === true))
+  const settledAt = head?.sentAt === undefined ? undefined : head.sentAt + SETTLE_MS
+  const readAt = planRead(draft, traffic.maySend && (isUncertain || slots.transcript.isDoubtful === true), settledAt)
   const isReading = slots.transcript.fetch.status === 'running'
   const maySend = traffic.maySend && !isUncertain && !isReading
   return earliest(readAt, planSend(draft, traffic, maySend))
 }
 
 /** A history that is read while a message is on its way says nothing about that message: one waits for the other. */
-function planRead(draft: Draft, isWanted: boolean): EpochMs | undefined {
+function planRead(draft: Draft, isWanted: boolean, settledAt: EpochMs | undefined): EpochMs | undefined {
   const { slots, env } = draft
   const { attempt } = laneOf(slots.outbox, laneNameOf(slots.session))
   const isSending = attempt.status === 'running' && !isDue(attempt, env)
   if (!isWanted || isSending) return undefined
+  // What was on its way when a connection was lost may arrive a little later than the next connection.
+  const quietAt = settledAt === undefined || settledAt > env.now + SETTLE_MS ? env.now : settledAt
+  if (env.now < quietAt) return quietAt
   const { transcript } = slots
   if (!isDue(transcript.fetch, env)) return nextAt(transcript.fetch)
   const heldUntil = admit(draft, 'fetch')

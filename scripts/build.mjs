@@ -13,22 +13,23 @@ const WORK = join(ROOT, '.build', `dist-${process.pid}`)
 const OLD = join(ROOT, '.build', `old-${process.pid}`)
 const TYPED = ['core', 'sw', 'src', 'server', 'testing']
 
+/** The worker's modules: what they share is a chunk of its own. */
+const MODULES = {
+  sw: 'sw/worker.ts',
+  'platforms/session-service': 'sw/platforms/session-service.ts',
+  'platforms/genesys': 'sw/platforms/genesys.ts',
+  oauth: 'sw/platforms/oauth.ts',
+  fetch: 'sw/fetch.ts',
+}
+
 /** Every bundle: the function, its entries (name in dist/ → source), and its options. */
 const BUNDLES = [
   [bundleBrowser, { holdfast: 'src/index.ts' }, { apart: { './local-host.ts': './holdfast-local-host.js' } }],
   [bundleBrowser, { tokens: 'src/tokens.ts' }, {}],
   [bundleBrowser, { 'holdfast-local-host': 'src/local-host.ts' }, {}],
-  [
-    bundleBrowser,
-    {
-      sw: 'sw/worker.ts',
-      'platforms/session-service': 'sw/platforms/session-service.ts',
-      oauth: 'sw/platforms/oauth.ts',
-      fetch: 'sw/fetch.ts',
-    },
-    {},
-  ],
+  [bundleBrowser, MODULES, {}],
   [bundleBrowser, { 'holdfast-sw': 'sw/prebuilt.ts' }, { format: 'iife' }],
+  [bundleBrowser, { 'holdfast-sw-genesys': 'sw/prebuilt-genesys.ts' }, { format: 'iife' }],
   [bundleNode, { index: 'server/index.ts', main: 'server/main.ts' }, { folder: 'server' }],
   [bundleNode, { index: 'testing/index.ts' }, { folder: 'testing' }],
   [bundleNode, { main: 'public/serve.ts' }, { folder: 'demo-server' }],

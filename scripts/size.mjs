@@ -12,6 +12,7 @@ const README_SLACK_KB = 0.3
 /** `reachedKb`: what it weighs today, where that is over the limit. It may shrink and never grow (decision 5). */
 const LIMITS = [
   { name: 'page', file: 'holdfast.js', limitKb: 7 },
+  { name: 'genesys', file: 'holdfast-sw-genesys.js', limitKb: 13, reachedKb: 40.4 },
   { name: 'worker', file: 'holdfast-sw.js', limitKb: 12, reachedKb: 36.5 },
 ]
 /** `npm test` holds what has been reached; `npm run size` alone holds the limit. */
@@ -19,11 +20,11 @@ const isRatchet = !process.argv.includes('--limit')
 
 const problems = []
 const rows = LIMITS.map(weigh)
-console.log('what     file               gzip      limit')
+console.log('what     file                      gzip      limit')
 for (const { name, file, bytes, limitKb } of rows) {
   const columns = [
     name.padEnd(9),
-    file.padEnd(17),
+    file.padEnd(24),
     `${(bytes / KB).toFixed(2)} kB`.padStart(8),
     `${limitKb} kB`.padStart(9),
   ]

@@ -10,7 +10,7 @@ import type { DeploymentConfig, PlatformFactory, WorkerConfig } from './host.ts'
 export interface JsonConfig {
   readonly deployments: {
     readonly [name: string]: {
-      readonly platform: { readonly type: string; readonly url: string; readonly deployment?: string }
+      readonly platform: JsonPlatform & { readonly type: string }
       readonly vault?: Vault['mode']
       readonly timings?: Partial<Timings>
       readonly guard?: GuardConfig | false
@@ -18,7 +18,16 @@ export interface JsonConfig {
   }
 }
 
-export type PlatformMaker = (options: { readonly url: string; readonly deployment?: string }) => PlatformFactory
+/** Options of an adapter as JSON. Where the platform is, it says by `url` or by `domain`; each adapter takes its own. */
+export interface JsonPlatform {
+  readonly url: string
+  readonly domain: string
+  readonly deployment?: string
+  readonly deploymentId?: string
+  readonly endpoints?: { readonly messaging: string; readonly api: string; readonly cdn: string }
+}
+
+export type PlatformMaker = (options: JsonPlatform) => PlatformFactory
 
 const CACHE = 'holdfast-config'
 /** A site that accepts the connection and never answers must not hold up every later call. */
@@ -37,9 +46,9 @@ export function parseConfig(json: unknown, makers: { readonly [type: string]: Pl
   for (const [name, entry] of Object.entries(json.deployments as JsonConfig['deployments'])) {
     const platform = isObject(entry) && isObject(entry.platform) ? entry.platform : undefined
     const maker = platform !== undefined && Object.hasOwn(makers, platform.type) ? makers[platform.type] : undefined
-    if (platform === undefined || maker === undefined || typeof platform.url !== 'string') {
+    if (platform === undefined || maker === undefined || typeof (platform.url ?? platform.domain) !== 'string') {
       throw invalid(
-        `deployment "${name}" needs a "platform" with "url" and a "type" of: ${Object.keys(makers).join(', ')}.`,
+        `deployment "${name}" needs a "platform" with "url" (or "domain") and a "type" of: ${Object.keys(makers).join(', ')}.`,
       )
     }
     if (entry.vault !== undefined && !VAULTS.includes(entry.vault)) {

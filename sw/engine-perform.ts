@@ -66,7 +66,7 @@ export class Performer {
     )
     return () =>
       Promise.all([
-        own && platform.revoke(own),
+        own && platform.revoke({ ...own, conversation: slots.session.conversation ?? undefined }),
         ...others.map(({ lease, held }) => held && (sources[lease] ?? platform).revoke?.({ lease, ...held })),
       ])
   }

@@ -2,19 +2,26 @@
 // The last line is JSON for programs; the exit code is 1 when anything was found.
 
 import { parseArgs } from 'node:util'
-import { report, simulate } from './sim.ts'
+import { report, simulate as simulateService } from './sim.ts'
+import { simulateGenesys } from './sim-genesys.ts'
 
 const SEEDS_DEFAULT = 200
 /** So many failing seeds are shown in full. */
 const SHOWN_MAX = 3
 
 const { values } = parseArgs({
-  options: { seeds: { type: 'string' }, seed: { type: 'string' }, trace: { type: 'boolean' } },
+  options: {
+    seeds: { type: 'string' },
+    seed: { type: 'string' },
+    trace: { type: 'boolean' },
+    platform: { type: 'string' },
+  },
 })
+const simulate = values.platform === 'genesys' ? simulateGenesys : simulateService
 const first = Number(values.seed ?? 1)
 const count = Number(values.seeds ?? (values.seed === undefined ? SEEDS_DEFAULT : 1))
 if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || count < 1) {
-  console.error('Usage: npm run sim -- --seeds N [--seed S] [--trace]')
+  console.error('Usage: npm run sim -- --seeds N [--seed S] [--platform genesys] [--trace]')
   process.exit(2)
 }
 

@@ -213,6 +213,7 @@ export class GenesysConnection {
       ...(metadata !== undefined && { metadata: metadata as { [name: string]: string } }),
       ...(typeof frame['tracingId'] === 'string' && { tracingId: frame['tracingId'] }),
     })
+    this.#service.onAccepted(session, entity)
     if (this.#service.strikes('ack-cut')) {
       session.add(entity, this)
       return this.cut(1_006, '')

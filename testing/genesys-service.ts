@@ -6,6 +6,7 @@ import {
   Bucket,
   GENESYS_DEFAULTS,
   type GenesysDeps,
+  type GenesysEntity,
   type GenesysFault,
   type GenesysSettings,
   type GenesysWire,
@@ -45,6 +46,8 @@ export class GenesysService {
   evictions = 0
   /** The most connections that a session ever had at once. */
   connectionsMost = 0
+  /** Told of every message of a customer that was accepted. */
+  onAccepted: (session: GenesysSession, entity: GenesysEntity) => void = () => {}
   /** Faults that happen by chance: a probability for each. */
   rates: Partial<Record<GenesysFault, number>> = {}
   readonly #due = new Map<GenesysFault, number>()

@@ -1,10 +1,10 @@
 // One browser: the disk, the lives of its worker, the lock of the pump, the channel between all of them, and its tabs.
 // Owns who is alive. What a tab does is sim-tab.ts, what happens to the browser is sim.ts.
 
-import type { Timings, Vault } from '../core/ports.ts'
+import type { Clock, Platform, Random, Timings, Vault } from '../core/ports.ts'
 import type { Notice } from '../core/wire.ts'
 import type { Faults } from './faults.ts'
-import type { Network } from './network.ts'
+import type { Caller } from './network.ts'
 import { Life, type Plant } from './sim-life.ts'
 import { Disk } from './sim-store.ts'
 import type { SimTab } from './sim-tab.ts'
@@ -14,8 +14,27 @@ export interface BrowserOptions {
   readonly vaultMode: Vault['mode']
   readonly timings?: Timings
   readonly plant: Plant
+  /** Another platform than the session service. */
+  readonly platform?: (deps: SimPlatformDeps) => Platform
   /** Sees everything that leaves a worker. */
   emitted(what: unknown): void
+}
+
+/** What an adapter is given in a simulated worker. */
+export interface SimPlatformDeps {
+  readonly deployment: string
+  readonly fetch: typeof fetch
+  readonly WebSocket: typeof WebSocket
+  readonly clock: Clock
+  readonly random: Random
+  now(): number
+}
+
+/** What a browser needs of its network. */
+export interface SimNetwork {
+  readonly isOnline: boolean
+  fetchOf(caller: Caller): typeof fetch
+  socketOf(caller: Caller): typeof WebSocket
 }
 
 /** Two versions of the worker live side by side for so long at most. */
@@ -23,10 +42,11 @@ const OVERLAP_MS_MAX = 8_000
 
 export class SimBrowser {
   readonly world: World
-  readonly network: Network
+  readonly network: SimNetwork
   readonly disk = new Disk()
   readonly vaultMode: Vault['mode']
   readonly timings: Timings | undefined
+  readonly platform: BrowserOptions['platform']
   faults: Faults
   tabs: SimTab[] = []
   /** What its clock shows more than the true time. */
@@ -40,12 +60,13 @@ export class SimBrowser {
   #waiting: ((life: Life) => void)[] = []
   #count = 0
 
-  constructor(world: World, network: Network, faults: Faults, options: BrowserOptions) {
+  constructor(world: World, network: SimNetwork, faults: Faults, options: BrowserOptions) {
     this.world = world
     this.network = network
     this.faults = faults
     this.vaultMode = options.vaultMode
     this.timings = options.timings
+    this.platform = options.platform
     this.#options = options
   }
 

@@ -16,6 +16,7 @@ export interface Plant {
   decide?: typeof decide
 }
 
+const SERVICE = { url: 'https://chat.example' }
 const NEVER = new Promise<never>(() => {})
 /** A worker that hears of no event is stopped after this long. */
 const IDLE_MS = 30_000
@@ -110,7 +111,7 @@ export class Life {
     }
     const random = { draw: world.dice.draw, key: () => world.dice.key(browser.clock()) }
     const deps = { deployment: 'acme', fetch: network.fetchOf(this), WebSocket: network.socketOf(this), now: clock.now }
-    const platform = sessionService({ url: 'https://chat.example' })(deps)
+    const platform = browser.platform?.({ ...deps, random, clock }) ?? sessionService(SERVICE)(deps)
     return {
       clock,
       random,

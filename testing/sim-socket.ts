@@ -3,13 +3,23 @@
 
 import type { Faults } from './faults.ts'
 import type { Caller } from './network.ts'
-import type { Feeds, SocketEnd } from './sim-feeds.ts'
 import type { World } from './world.ts'
+
+interface Wire {
+  send(frame: object): void
+  close(code: number, reason: string): void
+}
+
+/** The service's end of a socket; none where it refuses. */
+export interface End {
+  receive(frame: never): void
+  gone(): void
+}
 
 /** What a socket needs of its network. */
 export interface Cable {
   readonly world: World
-  readonly feeds: Feeds
+  readonly feeds: { connect(wire: Wire): End | undefined }
   readonly faults: Faults
   readonly sockets: Set<SimSocket>
   readonly isReachable: boolean
@@ -25,7 +35,7 @@ export class SimSocket {
   isHalfOpen = false
   readonly #cable: Cable
   readonly #caller: Caller
-  #end: SocketEnd | undefined
+  #end: End | undefined
   #outAt = 0
   #inAt = 0
 
@@ -51,7 +61,7 @@ export class SimSocket {
     )
   }
 
-  #plug(): SocketEnd | undefined {
+  #plug(): End | undefined {
     const { world, faults, feeds, sockets, isReachable } = this.#cable
     if (!isReachable || world.dice.chance(faults.socketRefused)) return undefined
     sockets.add(this)
@@ -65,7 +75,7 @@ export class SimSocket {
     const { world } = this.#cable
     this.#outAt = Math.max(this.#outAt, world.now + this.#cable.latency())
     world.after(this.#outAt - world.now, () => {
-      if (!this.isHalfOpen) this.#end?.receive(JSON.parse(data))
+      if (!this.isHalfOpen) this.#end?.receive(JSON.parse(data) as never)
     })
   }
 

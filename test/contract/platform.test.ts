@@ -6,6 +6,7 @@ import type { Platform } from '../../core/ports.ts'
 import { createSessionService } from '../../server/index.ts'
 import { sessionService } from '../../sw/platforms/session-service.ts'
 import { platformContract } from './platform.ts'
+import { commonContract } from './platform-common.ts'
 import { freshKey, type PlatformWorld } from './platform-world.ts'
 
 const SILENT_TIMEOUT_MS = 50
@@ -82,3 +83,4 @@ async function sessionServiceWorld(): Promise<PlatformWorld> {
 }
 
 platformContract('session service', sessionServiceWorld)
+commonContract('session service', sessionServiceWorld)

@@ -54,7 +54,13 @@ class Unkeyed extends Play {
 
   async unknown(key: string): Promise<void> {
     await this.enqueue(key)
-    await this.turn(this.sent('1', this.claimOf('send'), UNKNOWN))
+    await this.isLost()
+  }
+
+  /** The message on the wire is not heard of again. */
+  isLost() {
+    this.now += 2 * SECOND
+    return this.turn(this.sent('1', this.claimOf('send'), UNKNOWN))
   }
 
   ids(): Promise<readonly (string | undefined)[]> {
@@ -115,7 +121,7 @@ describe('sending', () => {
     const play = await new Unkeyed().live()
     await play.enqueue('a', 'b')
     await play.restart('w2')
-    await play.after(SECOND)
+    await play.after(2 * SECOND)
     expect(play.types()).toEqual(['connect'])
     await play.connected()
     expect(play.types()).toEqual(['backfill'])
@@ -126,8 +132,17 @@ describe('sending', () => {
   test('[OB81] a connection that is lost makes the history be read, and then what was on the wire be judged', async () => {
     const play = await new Unkeyed().live()
     await play.enqueue('a')
-    await play.turn(play.sent('1', play.claimOf('send'), UNKNOWN))
+    await play.isLost()
     await play.lost()
+    expect(play.types()).toEqual(['backfill'])
+  })
+
+  test('[OB81] what was on the wire may still arrive: the history is read a moment later', async () => {
+    const play = await new Unkeyed().live()
+    await play.enqueue('a')
+    await play.turn(play.sent('1', play.claimOf('send'), UNKNOWN))
+    expect(play.types()).toEqual([])
+    await play.after(1_500)
     expect(play.types()).toEqual(['backfill'])
   })
 
@@ -144,11 +159,11 @@ describe('sending', () => {
     const enqueue = { type: 'enqueue' as const, messages: [message('a'), message('b')] }
     await play.command(enqueue)
     await play.turn(play.ack('a', 1), play.sent('1', play.claimOf('send')))
-    await play.turn(play.sent('1', play.claimOf('send'), UNKNOWN))
+    await play.isLost()
     await play.read([said('m1', 'yes')])
     await play.after(5 * SECOND)
     expect(play.the('send').entries).toMatchObject([{ key: 'b' }])
-    await play.turn(play.sent('1', play.claimOf('send'), UNKNOWN))
+    await play.isLost()
     await play.after(10 * SECOND)
     await play.read([said('m1', 'yes'), said('m2', 'yes')])
     expect(await play.keys()).toEqual([])

@@ -75,7 +75,12 @@ test('[BD10] the packed files are the documents and the build', () => {
 
 test('[BD10] every exported file and every program is packed', () => {
   const targets = doors.flatMap(([, { types, default: code }]) => [types, code])
-  const wanted = [...targets, ...Object.values(manifest.bin), './dist/holdfast-sw.js'].map((path) => path.slice(2))
+  const wanted = [
+    ...targets,
+    ...Object.values(manifest.bin),
+    './dist/holdfast-sw.js',
+    './dist/holdfast-sw-genesys.js',
+  ].map((path) => path.slice(2))
   expect(wanted.filter((path) => !packed.includes(path))).toEqual([])
 })
 

@@ -1,0 +1,44 @@
+// The Genesys adapter under the part of the contract that both kinds of platforms pass, against the emulator.
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { WebSocket as WsSocket } from 'ws'
+import { genesys } from '../../sw/platforms/genesys.ts'
+import { type Genesys, startGenesys } from '../../testing/genesys.ts'
+import { commonContract } from './platform-common.ts'
+import type { PlatformWorld } from './platform-world.ts'
+
+async function genesysWorld(): Promise<PlatformWorld> {
+  const emulator = await startGenesys()
+  const gone = createServer()
+  await new Promise<void>((resolve) => gone.listen(0, '127.0.0.1', resolve))
+  const { port } = gone.address() as AddressInfo
+  await new Promise((resolve) => gone.close(resolve))
+  const nobody = `http://127.0.0.1:${port}`
+
+  const adapter = (endpoints: Genesys['endpoints'], deployment = emulator.deploymentId) =>
+    genesys({ domain: 'example', endpoints })({
+      deployment,
+      now: Date.now,
+      fetch,
+      WebSocket: WsSocket as unknown as typeof WebSocket,
+    })
+  const session = () => [...emulator.service.sessions.values()][0] ?? fail()
+  const fail = (): never => {
+    throw new Error('Nobody has connected.')
+  }
+
+  return {
+    browser: ({ deployment } = {}) => adapter(emulator.endpoints, deployment),
+    nowhere: () => adapter({ messaging: nobody.replace('http', 'ws'), api: nobody, cdn: nobody }),
+    silent: () => adapter(emulator.endpoints),
+    async agentSays(_, text) {
+      emulator.service.agentSays(session(), text)
+    },
+    async agentCloses() {
+      emulator.service.agentCloses(session())
+    },
+    end: () => emulator.close(),
+  }
+}
+
+commonContract('Genesys Cloud Web Messaging', genesysWorld)
