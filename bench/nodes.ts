@@ -2,6 +2,7 @@
 // The machine that measures also runs the database and the clients, so the CPU per message is what carries over.
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
+import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { NodeProcess } from '../test/servers/node.ts'
 import { startPostgres } from '../test/servers/postgres.ts'
@@ -39,14 +40,22 @@ export async function nodes(): Promise<readonly Figure[]> {
     const limits = both.map((node) => limited(node.pid ?? 0))
     unlimits.push(...limits.flatMap((limit) => limit ?? []))
     const isLimited = limits.every((limit) => limit !== undefined)
-    if (!isLimited) console.log('  nodes cannot be limited here, and share the cores with the database and the clients')
+    if (!isLimited)
+      console.error('  nodes cannot be limited here, and share the cores with the database and the clients')
     const rates: { one: number[]; two: number[] } = { one: [], two: [] }
     for (let n = 0; n < ROUNDS; n++) {
       rates.one.push(await round(urls.slice(0, 1), targets))
       rates.two.push(await round(urls, targets))
     }
     const [one, two] = [median(rates.one), median(rates.two)]
-    console.log(
+    console.error(
+      `  ${availableParallelism()} cores, load ${(loadavg()[0] ?? 0).toFixed(1)}` +
+        (isLimited
+          ? `; each node was held to ${NODE_SHARE} of a core, so this shows that a second node adds up, not ` +
+            'how much one machine can do: without the limit both would share these cores with database and clients'
+          : ''),
+    )
+    console.error(
       `  one node with all it can get: ${cost.rate.toFixed(0)} posts/s; ${cost.nodeUs.toFixed(0)} µs of its CPU and ` +
         `${cost.allUs.toFixed(0)} µs of the machine's per message, database and clients included`,
     )
