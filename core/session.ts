@@ -16,6 +16,8 @@ export interface Conversation {
   readonly previousId?: string
   /** Set when this conversation was made because an earlier one could not be resumed. */
   readonly resumedFrom?: string
+  /** The conversations before this one that are known here, newest first. */
+  readonly behind?: readonly string[]
   /** It was there already, made or used by another device. */
   readonly isJoined?: boolean
 }
@@ -113,6 +115,20 @@ export const newSession = (epoch: string): Session => ({
   isOnline: true,
   isSignedOut: false,
   farewell: null,
+})
+
+/** Conversations that can be read back from the present one. */
+const BEHIND_MAX = 50
+
+/** The conversations before this one, newest first. */
+export const behind = ({ behind, previousId }: Conversation): readonly string[] =>
+  behind ?? (previousId === undefined ? [] : [previousId])
+
+/** The conversation that takes the place of another. */
+const after = (former: Conversation, next: Conversation): Conversation => ({
+  ...next,
+  resumedFrom: former.id,
+  behind: [former.id, ...behind(former).filter((id) => id !== former.id)].slice(0, BEHIND_MAX),
 })
 
 export const laneNameOf = (session: Session): string => `${session.laneNumber}`
@@ -230,7 +246,7 @@ function adopt(session: Session, answer: Opened, env: Env): Session {
     if (opened.conversation === null) return base
     return {
       ...base,
-      conversation: { ...opened.conversation, resumedFrom: ours.id },
+      conversation: after(ours, opened.conversation),
       isNewWanted: false,
       stream: CLOSED,
     }
@@ -239,7 +255,7 @@ function adopt(session: Session, answer: Opened, env: Env): Session {
   if (opened.conversation === null && (opened.formerState ?? ours.state) === 'closed') {
     return { ...base, conversation: { ...ours, state: 'closed' }, stream: CLOSED }
   }
-  const next = opened.conversation === null ? null : { ...opened.conversation, resumedFrom: ours.id }
+  const next = opened.conversation === null ? null : after(ours, opened.conversation)
   const former = { ...ours, state: opened.formerState ?? 'expired' }
   return {
     ...base,
@@ -254,9 +270,7 @@ function adopt(session: Session, answer: Opened, env: Env): Session {
 function made(session: Session, conversation: Conversation, env: Env): Session {
   const former = session.conversation
   const isKnown = former === null || former.id === conversation.id
-  const next = isKnown
-    ? { ...former, ...conversation }
-    : { ...conversation, previousId: former.id, resumedFrom: former.id }
+  const next = isKnown ? { ...former, ...conversation } : after(former, { ...conversation, previousId: former.id })
   return {
     ...session,
     conversation: next,

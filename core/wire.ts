@@ -9,6 +9,9 @@ export const PROTOCOL_VERSION = 1
 /** Simultaneous sends of a tab share calls of at most so many messages. */
 export const ENQUEUE_MAX = 256
 
+/** What is taken from the `seq` of a message for each conversation that it is back in the history. */
+export const FORMER_STRIDE = 2 ** 32
+
 /** An instant in milliseconds since 1970. */
 export type EpochMs = number
 
@@ -39,6 +42,8 @@ export interface Message {
   readonly key?: string
   readonly id?: string
   readonly seq?: number
+  /** Only in the history, which goes back into the conversations before the present one. */
+  readonly conversationId?: string
   readonly role: Role
   readonly text: string
   readonly at: EpochMs

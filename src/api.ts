@@ -125,10 +125,14 @@ export interface Chat {
   readonly send: (content: string | Content) => Promise<Receipt>
 
   /**
-   * Messages of the conversation from this browser's cache, oldest first; it asks no network.
+   * What was said, oldest first: in this conversation, from this browser's cache, and before it in those that it follows.
+   * Of these the service is asked, once, for what the cache lacks; offline, or when it is slow, the cache is all there is.
+   * Each message names its `conversationId`. In earlier conversations `seq` goes on below 0, where only its order counts.
    *
    * @param page.before only messages with a lower `seq`; default: the newest
    * @param page.limit at most so many; default 50
+   * @example
+   * const older = await chat.history({ before: page[0].seq }) // until it is empty
    */
   readonly history: (page?: { readonly before?: number; readonly limit?: number }) => Promise<readonly Message[]>
 

@@ -128,6 +128,12 @@ export class Performer {
     return this.#cookie
   }
 
+  /** What a former conversation has after a message; nothing while there is no token to ask with. */
+  async recall(slots: Slots, conversationId: string, afterId: string) {
+    const token = await this.tokens.of(slots)
+    return isLack(token) ? undefined : this.#ports.platform.backfill({ token: token.value, conversationId, afterId })
+  }
+
   async #call<T>(
     slots: Slots,
     ask: (token: string) => Promise<Outcome<T>>,

@@ -3,17 +3,10 @@
 import { reportOf } from '../core/diagnose.ts'
 import { OUTBOX_ENTRIES_MAX } from '../core/outbox.ts'
 import type { Clock, Store, Tail } from '../core/ports.ts'
-import {
-  headsOf,
-  itemOf,
-  messageOf,
-  outcomeOf,
-  SNAPSHOT_ENTRIES_MAX,
-  SNAPSHOT_ROWS_MAX,
-  snapshotOf,
-} from '../core/snapshot.ts'
+import { headsOf, itemOf, outcomeOf, SNAPSHOT_ENTRIES_MAX, SNAPSHOT_ROWS_MAX, snapshotOf } from '../core/snapshot.ts'
 import type { Slots } from '../core/state.ts'
 import type { Answers, Outcome } from '../core/wire.ts'
+import type { Recall } from './engine-recall.ts'
 
 export interface Reads {
   /** The newest messages and entries with the slots: one read serves all who asked before it began. */
@@ -28,6 +21,7 @@ export interface Reads {
 export function reads(
   ports: { readonly store: Store; readonly clock: Clock },
   firstTurn: () => Promise<unknown>,
+  recall: Recall,
 ): Reads {
   const { store, clock } = ports
   let reading: Promise<Tail> | undefined
@@ -67,11 +61,9 @@ export function reads(
       }
       return { snapshot, outcomes }
     },
-    async history(before = Number.MAX_SAFE_INTEGER, limit) {
+    async history(before, limit) {
       const { slots } = await tail()
-      const id = slots.session.conversation?.id
-      const rows = id === undefined ? [] : await store.rows(id, before, limit)
-      return rows.filter((row) => row.epoch === slots.session.epoch).map((row) => messageOf(row))
+      return recall(slots, before, limit)
     },
     async list() {
       const [{ slots }, entries] = await Promise.all([tail(), store.entries(OUTBOX_ENTRIES_MAX)])

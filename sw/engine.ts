@@ -14,6 +14,7 @@ import { type Leaving, logout } from './engine-logout.ts'
 import { Performer } from './engine-perform.ts'
 import type { Ports } from './engine-ports.ts'
 import { type Reads, reads } from './engine-reads.ts'
+import { recall } from './engine-recall.ts'
 import { withRefused } from './engine-screen.ts'
 import { type Show, type Teller, teller } from './engine-tell.ts'
 import { type Waker, waker } from './engine-wake.ts'
@@ -63,7 +64,11 @@ export class Engine {
     this.#setup = setupOf(ports)
     this.#performer = new Performer(ports, (input) => this.#report(input))
     this.#wake = waker(ports, () => this.#report({ type: 'tick' }))
-    this.#reads = reads(ports, () => this.#submit({ type: 'tick' }))
+    const mayRecall = ports.platform.capabilities.catchUp === 'cursor'
+    const history = recall(ports, async (slots, id, afterId) =>
+      mayRecall && this.#hasPump ? this.#performer.recall(slots, id, afterId) : undefined,
+    )
+    this.#reads = reads(ports, () => this.#submit({ type: 'tick' }), history)
     this.#teller = teller(ports, async () => (await this.#reads.pull([])).snapshot)
     const desk = { ports, submit: (input: Input) => this.#submit(input), pass: () => this.#pass() }
     this.#leaving = {

@@ -232,7 +232,7 @@ describe('making', () => {
     { former: null, expected: conversation('c2') },
     {
       former: conversation('c1', { state: 'expired' }),
-      expected: conversation('c2', { previousId: 'c1', resumedFrom: 'c1' }),
+      expected: conversation('c2', { previousId: 'c1', resumedFrom: 'c1', behind: ['c1'] }),
     },
     { former: conversation('c2', { resumedFrom: 'c1' }), expected: conversation('c2', { resumedFrom: 'c1' }) },
   ])('[SN16] the new conversation names the one it replaces ($former.id), and never itself', ({ former, expected }) => {

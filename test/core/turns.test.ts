@@ -862,3 +862,21 @@ describe('another device', () => {
     }
   })
 })
+
+test('[SN72] a conversation knows those behind it, over several that were replaced', async () => {
+  const play = await live()
+  const closed = (id: string) => play.heard({ type: 'conversation', state: 'closed', attributes: {}, version: 2 }, id)
+  for (const [former, next] of [
+    ['c1', 'c2'],
+    ['c2', 'c3'],
+  ] as const) {
+    await closed(former)
+    await play.command({ type: 'start-new', key: `to ${next}` })
+    await play.made(next)
+    await play.connected(0, next)
+  }
+  await play.restart('w2')
+  await play.after(HOUR)
+  await play.opened({ conversation: conversation('c4', { previousId: 'c3' }), formerState: 'expired' })
+  expect(play.slots.session.conversation).toMatchObject({ id: 'c4', behind: ['c3', 'c2', 'c1'] })
+})
