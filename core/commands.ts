@@ -1,6 +1,7 @@
 // What a tab asks for and the engine stores: each command as one change to the draft, and its answer.
 // Commands that only read never come here.
 
+import { refusalOf as attachmentRefusal } from './attach.ts'
 import { IDLE } from './attempt.ts'
 import { merge, reduce as reduceContext, refusalOf } from './context.ts'
 import { type Draft, entryOf, outbox, rowOf, transcript, wipe } from './draft.ts'
@@ -95,11 +96,19 @@ function enqueue(draft: Draft, message: OutboundMessage, limits: Limits): Enqueu
       `The metadata have ${metadataChars} characters as JSON, the limit is ${metadataCharsMax}: store them elsewhere and send a reference.`,
     )
   }
+  const unattachable = attachmentRefusal(message, limits)
+  if (unattachable !== undefined) return error(unattachable.code, unattachable.message)
   if (session.isSignedOut) return error('EPOCH_CHANGED', 'This visitor has signed out: connect again before you send.')
   if (isPresentOver(draft.slots.session))
     return error('CONVERSATION_OVER', 'The conversation has ended: start a new one, then send the message.')
   const { put, refusal } = outbox(draft, { type: 'enqueued', message, lane: laneNameOf(session), epoch: session.epoch })
   if (put === undefined) return error(refusal?.code ?? 'OUTBOX_FULL', refusal?.message ?? '')
+  if (message.attachments !== undefined) {
+    draft.files.set(
+      put.key,
+      message.attachments.map(({ content }) => content),
+    )
+  }
   return { seq: put.seq }
 }
 

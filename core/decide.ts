@@ -85,10 +85,13 @@ function mayPlan(inputs: readonly Input[], last: Slots | undefined, env: Env): b
 
 /** What comes while a run is being sent, and does not end it. */
 const isTraffic = (input: Input): boolean =>
-  input.type === 'command' || input.type === 'acked' || (input.type === 'stream' && input.report.type === 'rows')
+  input.type === 'command' ||
+  input.type === 'acked' ||
+  input.type === 'attached' ||
+  (input.type === 'stream' && input.report.type === 'rows')
 
 function keysOf(input: Input): readonly string[] {
-  if (input.type === 'acked' || input.type === 'refused') return [input.key]
+  if (input.type === 'acked' || input.type === 'refused' || input.type === 'attached') return [input.key]
   if (input.type === 'stream')
     return input.report.type === 'rows' ? input.report.rows.flatMap((row) => row.key ?? []) : []
   if (input.type === 'backfilled')

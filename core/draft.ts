@@ -20,6 +20,8 @@ export interface Draft {
   readonly puts: Map<number, Entry>
   readonly drops: Map<number, Entry>
   readonly rows: Row[]
+  /** What new entries bring along. */
+  readonly files: Map<string, readonly unknown[]>
   /** The log ends here: what is stored above was taken back by the platform. */
   endSeq: number | undefined
   readonly actions: Action[]
@@ -38,6 +40,7 @@ export function newDraft(view: View, env: Env, unkeyed?: Unkeyed): Draft {
     puts: new Map(),
     drops: new Map(),
     rows: [],
+    files: new Map<string, readonly unknown[]>(),
     endSeq: undefined,
     actions: [],
     problems,
@@ -62,6 +65,7 @@ export function wipe(draft: Draft): void {
   draft.puts.clear()
   draft.drops.clear()
   draft.rows.length = 0
+  draft.files.clear()
   draft.isWiped = true
 }
 
@@ -126,6 +130,17 @@ export function runsOf(draft: Draft, runEntries: number): Map<string, Entry[]> {
   return runs
 }
 
+/** What an entry brings along goes with it. One that moves to another lane keeps its key, and with it its files. */
+function filesOf({ files, puts, drops }: Draft): Pick<Writes, 'putFiles' | 'dropFiles'> {
+  const kept = new Set([...puts.values()].map(({ key }) => key))
+  const gone = [...drops.values()].filter(({ key, attachments }) => attachments && !kept.has(key))
+  const brought = [...files].filter(([key]) => kept.has(key))
+  return {
+    ...(brought.length > 0 && { putFiles: brought.map(([key, contents]) => ({ key, contents })) }),
+    ...(gone.length > 0 && { dropFiles: gone.map(({ key }) => key) }),
+  }
+}
+
 export function writesOf(draft: Draft): Writes {
   const before = draft.view.slots
   const parts = Object.keys(draft.slots) as (keyof Slots)[]
@@ -136,6 +151,7 @@ export function writesOf(draft: Draft): Writes {
     putEntries: [...draft.puts.values()],
     dropEntries: [...draft.drops.values()].filter((entry) => !draft.puts.has(entry.seq)),
     putRows: draft.rows,
+    ...filesOf(draft),
     ...(draft.endSeq !== undefined && {
       rowsEnd: { conversationId: draft.slots.transcript.conversationId, seq: draft.endSeq },
     }),

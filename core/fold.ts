@@ -2,11 +2,13 @@
 // Leaves to others: what is due next (decide.ts), what a tab asks for (commands.ts).
 
 import { problemOf } from './advice.ts'
+import { viewOf } from './attach.ts'
 import { answers, type Claim, hurry } from './attempt.ts'
 import { logout } from './commands.ts'
 import { type ContextInput, reduce as reduceContext } from './context.ts'
 import { type Draft, entryOf, followConversation, outbox, receive, rowOf, transcript } from './draft.ts'
 import { expiryOf } from './expiry.ts'
+import { attached } from './fold-attach.ts'
 import type { Input } from './inputs.ts'
 import { lease, reject } from './fold-lease.ts'
 import type { Outcome } from './ports.ts'
@@ -49,6 +51,8 @@ export function fold(draft: Draft, input: Happening): void {
       return made(draft, input)
     case 'acked':
       return acked(draft, input)
+    case 'attached':
+      return attached(draft, input)
     case 'refused':
       return refused(draft, input.key, input.code, input.reason)
     case 'sent':
@@ -175,18 +179,10 @@ function acked(draft: Draft, { key, conversationId, id, seq, at, generation }: I
   if (entry === undefined) return
   outbox(draft, { type: 'settled', entry })
   if (rowOf(draft, key) !== undefined) return
-  const { text, metadata, epoch } = entry
-  const row: Row = {
-    conversationId,
-    seq,
-    id,
-    role: 'customer',
-    text,
-    at,
-    key,
-    epoch,
-    ...(metadata === undefined ? {} : { metadata }),
-  }
+  const { text, metadata, epoch, attachments } = entry
+  const files = attachments && { attachments: attachments.map(viewOf) }
+  const more = { epoch, ...(metadata && { metadata }), ...files }
+  const row: Row = { conversationId, seq, id, role: 'customer', text, at, key, ...more }
   if (conversationId === draft.slots.transcript.conversationId) transcript(draft, { type: 'received', rows: [row] })
   // Without a number of the platform's, and in no log here: its time keeps it apart from others.
   else draft.rows.push(seq > 0 ? row : { ...row, seq: at })

@@ -1,5 +1,6 @@
 // Everything that can happen to the engine, and everything it can be told to do: the vocabulary of a turn.
 
+import type { AttachAction, AttachedInput } from './attach.ts'
 import type { Claim } from './attempt.ts'
 import type { PushAction } from './context.ts'
 import type { ErrorCode } from './errors.ts'
@@ -65,6 +66,7 @@ export type Input =
       readonly at: EpochMs
       readonly generation: number
     }
+  | AttachedInput
   | { readonly type: 'refused'; readonly key: string; readonly code: string; readonly reason: string }
   | {
       readonly type: 'sent'
@@ -120,6 +122,7 @@ export type Action =
   | RefreshAction
   | AskAction
   | SendAction
+  | AttachAction
   | PushAction
   | BackfillAction
   | PartAction

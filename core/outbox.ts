@@ -3,6 +3,7 @@
 // sees counters, one record per lane, and the first entries of each lane.
 
 import { type Attempt, type Claim, type Env, fail, hurry, IDLE, isRunning } from './attempt.ts'
+import type { Attachment } from './attach.ts'
 import type { ErrorCode } from './errors.ts'
 import type { EpochMs, Metadata, OutboundMessage, Snapshot } from './wire.ts'
 
@@ -14,6 +15,7 @@ export interface Entry {
   readonly lane: string
   readonly text: string
   readonly metadata?: Metadata
+  readonly attachments?: readonly Attachment[]
   readonly at: EpochMs
   readonly epoch: string
   readonly bytes: number
@@ -142,8 +144,10 @@ const onLane = (outbox: Outbox, name: string, change: (lane: Lane) => Partial<La
 function append(outbox: Outbox, input: OutboxInput & { type: 'enqueued' }, env: Env): Change {
   const { message, lane, epoch } = input
   const live = Object.values(outbox.lanes).reduce((sum, one) => sum + one.size, 0)
-  const { key, text, metadata } = message
-  const bytes = ENTRY_OVERHEAD_BYTES + 2 * (text + (metadata ? JSON.stringify(metadata) : '')).length
+  const { key, text, metadata, attachments } = message
+  const files = attachments?.map(({ name, type, size }) => ({ name, type, size }))
+  const fileBytes = files?.reduce((sum, { size }) => sum + size, 0) ?? 0
+  const bytes = ENTRY_OVERHEAD_BYTES + fileBytes + 2 * (text + (metadata ? JSON.stringify(metadata) : '')).length
   if (live + outbox.dead + outbox.stale >= OUTBOX_ENTRIES_MAX || outbox.bytes + bytes > OUTBOX_BYTES_MAX) {
     const message = `The outbox holds ${OUTBOX_ENTRIES_MAX} messages or ${OUTBOX_BYTES_MAX} bytes: this one was not accepted. Try again when some have been sent.`
     return { state: outbox, refusal: { code: 'OUTBOX_FULL', message } }
@@ -153,6 +157,7 @@ function append(outbox: Outbox, input: OutboxInput & { type: 'enqueued' }, env: 
     key,
     text,
     ...(metadata && { metadata }),
+    ...(files && { attachments: files }),
     lane,
     at: env.now,
     epoch,

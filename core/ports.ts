@@ -1,5 +1,6 @@
 // What the engine needs from outside, in our own words and plain values. The adapters are in sw/, the fakes in testing/.
 
+import type { Attachment, AttachmentLimits } from './attach.ts'
 import type { Claim } from './attempt.ts'
 import type { Outcome, Verdict } from './outcome.ts'
 import type { Entry } from './outbox.ts'
@@ -71,6 +72,9 @@ export interface Writes {
   /** Dropped after the puts: an entry that is in both is gone. */
   readonly dropEntries: readonly Entry[]
   readonly putRows: readonly Row[]
+  /** What new entries bring along, and the keys of those that are gone for good, with all they brought. */
+  readonly putFiles?: readonly { readonly key: string; readonly contents: readonly unknown[] }[]
+  readonly dropFiles?: readonly string[]
   /** The conversation ends at `seq`: rows above are dropped, before the puts. */
   readonly rowsEnd?: { readonly conversationId: string; readonly seq: number }
   /** Empties everything but the slots, which are replaced. */
@@ -97,6 +101,8 @@ export interface Store {
   find(keys: readonly string[]): Promise<Pick<View, 'entries' | 'rows'>>
   /** Rows of the conversation below `before`, oldest first, at most `limit` of the newest. */
   rows(conversationId: string, before: number, limit: number): Promise<readonly Row[]>
+  /** What an entry brings along, by its place; nothing when it is gone. */
+  file(key: string, index: number): Promise<unknown>
   /** Every entry, oldest first, at most `limit`. */
   entries(limit: number): Promise<readonly Entry[]>
 }
@@ -126,8 +132,31 @@ export interface Limits {
   readonly attributesMax?: number
   readonly attributeCharsMax: number
   readonly routingBytesMax: number
+  /** What can be attached. Default: nothing. */
+  readonly attachments?: AttachmentLimits
   /** UTF-8 bytes of all names and values together, where the platform counts so. */
   readonly dataBytesMax?: number
+}
+
+/** The steps of an attachment, each of which may be repeated. */
+export interface Attachments {
+  reserve(request: {
+    key: string
+    token: string
+    conversationId: string
+    file: Pick<Attachment, 'name' | 'type' | 'size'>
+  }): Promise<Outcome<{ id: string; sent: number }>>
+  /** Sends a part of `content` from `sent` on, and says how much has arrived in all. */
+  upload(request: AttachmentRequest & { content: unknown; sent: number }): Promise<Outcome<{ sent: number }>>
+  confirm(request: AttachmentRequest): Promise<Outcome<null>>
+  /** Nobody wants it any more. */
+  discard(request: AttachmentRequest): Promise<Outcome<null>>
+}
+
+export interface AttachmentRequest {
+  readonly token: string
+  readonly conversationId: string
+  readonly id: string
 }
 
 export interface Capabilities {
@@ -196,9 +225,13 @@ export interface Platform {
     token: string
     conversation: Conversation
     message: OutboundMessage
+    /** What it brings along, as the platform calls it: all of it is there by now. */
+    attachments?: readonly string[]
     /** What is new of the attributes, where only messages carry them. */
     attributes?: { readonly [name: string]: string }
   }): Promise<Outcome<{ id: string; seq: number; at: EpochMs }>>
+  /** Where something can be attached. Every step may be repeated, and is then one. */
+  readonly attachments?: Attachments
   /** Merges attributes. A conflict answers what the platform holds. */
   push(request: {
     token: string

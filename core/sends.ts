@@ -1,5 +1,6 @@
 // Machine, second half: which entries of the outbox are sent now. The states and what changes them are in outbox.ts.
 
+import { ATTACH_TIMEOUT_MS, type AttachAction, isReady } from './attach.ts'
 import { begin, type Claim, claimOf, type Env, IDLE, isDue, nextAt } from './attempt.ts'
 import { type Entry, type Lane, laneOf, type Outbox, setAside, withLane } from './outbox.ts'
 import type { EpochMs } from './wire.ts'
@@ -24,7 +25,7 @@ export const WATCHDOG_MS = 60_000
 export interface OutboxPlan {
   readonly state: Outbox
   readonly puts: readonly Entry[]
-  readonly actions: readonly SendAction[]
+  readonly actions: readonly (SendAction | AttachAction)[]
   readonly wakeAt?: EpochMs
 }
 
@@ -45,7 +46,7 @@ export function plan(
   let state = outbox
   let wakeAt: EpochMs | undefined
   const puts: Entry[] = []
-  const actions: SendAction[] = []
+  const actions: (SendAction | AttachAction)[] = []
   for (const name of Object.keys(outbox.lanes)) {
     const lane = laneOf(state, name)
     if (lane.size === 0 || !isOpen(name)) {
@@ -58,28 +59,24 @@ export function plan(
       wakeAt = earliest(wakeAt, nextAt(lane.attempt))
       continue
     }
-    const fresh: Entry[] = []
     const run = runs.get(name)
-    for (const entry of run ?? []) {
-      if (env.now - entry.at < STALE_AFTER_MS) fresh.push(entry)
-      else {
-        const held = setAside(
-          state,
-          entry,
-          'stale',
-          'OUTBOX_STALE',
-          'It waited longer than 24 hours: send it again or discard it.',
-        )
-        state = held.state
-        if (held.put) puts.push(held.put)
-      }
-      if (fresh.length === RUN_ENTRIES_MAX) break
-    }
+    const { fresh, ...held } = freshOf(state, run ?? [], env.now)
+    state = held.state
+    puts.push(...held.puts)
     const last = fresh.at(-1)
     if (last === undefined) {
       // The lane was not read, or a whole page of old text was set aside: look at it, or at the next page, at once.
       if (run?.length === 0) state = withLane(state, name, { size: 0 })
       else if (laneOf(state, name).size > 0) wakeAt = env.now
+      continue
+    }
+    const [first] = fresh
+    if (first !== undefined && !isReady(first)) {
+      // What it brings along goes first. Nothing of the lane is on the wire meanwhile: it may be cancelled at each step.
+      const attempt = begin(laneOf(state, name).attempt, env, ATTACH_TIMEOUT_MS)
+      state = withLane(state, name, { attempt, upTo: 0 })
+      actions.push({ type: 'attach', lane: name, claim: claimOf(attempt), entry: first })
+      wakeAt = earliest(wakeAt, attempt.retryAt)
       continue
     }
     const attempt = begin(laneOf(state, name).attempt, env, SEND_TIMEOUT_MS * (1 + fresh.length))
@@ -88,6 +85,25 @@ export function plan(
     wakeAt = earliest(wakeAt, attempt.retryAt)
   }
   return wakeAt === undefined ? { state, puts, actions } : { state, puts, actions, wakeAt }
+}
+
+/** What may be sent of a run, in one attempt, and the entries that are too old for it, set aside. */
+function freshOf(before: Outbox, run: readonly Entry[], now: EpochMs) {
+  let state = before
+  const puts: Entry[] = []
+  const fresh: Entry[] = []
+  for (const entry of run) {
+    // It ends before what is not ready: the order is the order of commit.
+    if (fresh.length === RUN_ENTRIES_MAX || (fresh.length > 0 && !isReady(entry))) break
+    if (now - entry.at < STALE_AFTER_MS) fresh.push(entry)
+    else {
+      const reason = 'It waited longer than 24 hours: send it again or discard it.'
+      const held = setAside(state, entry, 'stale', 'OUTBOX_STALE', reason)
+      state = held.state
+      if (held.put) puts.push(held.put)
+    }
+  }
+  return { state, fresh, puts }
 }
 
 /** Nothing comes back into the lane of a former conversation: once empty, and with nothing on the wire, it is forgotten. */

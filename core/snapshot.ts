@@ -1,5 +1,6 @@
 // What a tab sees: one immutable picture made from what is stored. It carries no token, and a bounded number of messages.
 
+import { viewOf } from './attach.ts'
 import { isUsable } from './lease.ts'
 import { lostOf } from './leases.ts'
 import { countsOf, type Entry, isClaimed, laneOf } from './outbox.ts'
@@ -107,6 +108,7 @@ export const messageOf = (row: Row, isAfterGap = false): Message => ({
   status: 'acked',
   ...(row.key === undefined ? {} : { key: row.key }),
   ...withMetadata(row),
+  ...(row.attachments === undefined ? {} : { attachments: row.attachments }),
   ...(isAfterGap ? { afterGap: true as const } : {}),
 })
 
@@ -124,9 +126,10 @@ export function headsOf(slots: Slots, entries: readonly Entry[]): ReadonlySet<nu
 
 export function itemOf(slots: Slots, entry: Entry, heads: ReadonlySet<number>): OutboxItem {
   const { key, text, at, held } = entry
-  if (held !== undefined) return { key, text, at, status: held.status, code: held.code }
-  if (!isLaneOpen(slots.session, entry.lane)) return { key, text, at, status: 'parked', code: 'CONVERSATION_OVER' }
-  return { key, text, at, status: heads.has(entry.seq) && isClaimed(slots.outbox, entry) ? 'inflight' : 'queued' }
+  const item = { key, text, at, ...(entry.attachments && { attachments: entry.attachments.map(viewOf) }) }
+  if (held !== undefined) return { ...item, status: held.status, code: held.code }
+  if (!isLaneOpen(slots.session, entry.lane)) return { ...item, status: 'parked', code: 'CONVERSATION_OVER' }
+  return { ...item, status: heads.has(entry.seq) && isClaimed(slots.outbox, entry) ? 'inflight' : 'queued' }
 }
 
 /** What became of a key: nothing while its entry still waits. */

@@ -2,7 +2,7 @@
 // Leaves to others: the rows themselves (the store keeps them by conversation and seq) and how a gap is fetched.
 
 import { type Attempt, begin, type Claim, claimOf, type Env, fail, hurry, IDLE, isDue, nextAt } from './attempt.ts'
-import type { EpochMs, Metadata, Role } from './wire.ts'
+import type { AttachmentView, EpochMs, Metadata, Role } from './wire.ts'
 
 /** One confirmed message, as stored. */
 export interface Row {
@@ -14,6 +14,7 @@ export interface Row {
   readonly at: EpochMs
   readonly key?: string
   readonly metadata?: Metadata
+  readonly attachments?: readonly AttachmentView[]
   readonly epoch?: string
 }
 

@@ -201,6 +201,10 @@ function planSend(draft: Draft, { runs, isDurable }: Traffic, maySend: boolean):
   slots.outbox = sends.state
   for (const put of sends.puts) draft.puts.set(put.seq, put)
   for (const action of sends.actions) {
+    if (action.type === 'attach') {
+      draft.actions.push(action)
+      continue
+    }
     for (const entry of action.entries) draft.puts.set(entry.seq, { ...entry, sentAt: env.now })
     draft.actions.push({ ...action, ...carried(draft) })
   }

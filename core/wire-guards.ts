@@ -30,9 +30,16 @@ export function isOutboundMessage(value: unknown): value is OutboundMessage {
     isShape(value) &&
     isKey(value.key) &&
     typeof value.text === 'string' &&
-    (value.metadata === undefined || (isShape(value.metadata) && Object.values(value.metadata).every(isScalar)))
+    (value.metadata === undefined || (isShape(value.metadata) && Object.values(value.metadata).every(isScalar))) &&
+    (value.attachments === undefined || (Array.isArray(value.attachments) && value.attachments.every(isUpload)))
   )
 }
+
+const isUpload = (value: unknown): boolean =>
+  isShape(value) &&
+  [value.name, value.type].every((one) => typeof one === 'string') &&
+  isCount(value.size) &&
+  typeof value.content === 'object'
 
 const isScalar = (value: unknown): boolean =>
   typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value))

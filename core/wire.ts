@@ -29,6 +29,24 @@ export interface OutboundMessage {
   readonly key: string
   readonly text: string
   readonly metadata?: Metadata
+  readonly attachments?: readonly Upload[]
+}
+
+/** A file as it travels from the page: `content` is a Blob, which is cloned and never read on the way. */
+export interface Upload {
+  readonly name: string
+  readonly type: string
+  readonly size: number
+  readonly content: unknown
+}
+
+/** A file of a message. `progress` from 0 to 1 while it is on its way; `id` once the service has it. */
+export interface AttachmentView {
+  readonly name: string
+  readonly type: string
+  readonly size: number
+  readonly id?: string
+  readonly progress?: number
 }
 
 /**
@@ -49,6 +67,7 @@ export interface Message {
   readonly at: EpochMs
   readonly status: DeliveryStatus
   readonly metadata?: Metadata
+  readonly attachments?: readonly AttachmentView[]
   /** Why it is dead, stale or parked. */
   readonly code?: string
   /** True when messages before this one are still being fetched. */
@@ -127,6 +146,7 @@ export interface OutboxItem {
   readonly status: 'queued' | 'inflight' | 'dead' | 'stale' | 'parked'
   readonly at: EpochMs
   readonly code?: string
+  readonly attachments?: readonly AttachmentView[]
 }
 
 /** One thing that `diagnose()` has looked at: branch on `code`, show `text`. */

@@ -4,10 +4,12 @@ import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { matchedRoutes } from 'hono/route'
 import { openAPIRouteHandler } from 'hono-openapi'
+import { PART_BYTES } from './attachments.ts'
 import { errorFields, rarely } from './log.ts'
 import { isAllowedSomewhere } from './origins.ts'
 import type { Env, Parts } from './parts.ts'
 import { problem } from './problem.ts'
+import { attachmentRoutes } from './routes/attachments.ts'
 import { authRoutes } from './routes/auth.ts'
 import { contextRoutes } from './routes/context.ts'
 import { conversationRoutes } from './routes/conversations.ts'
@@ -34,12 +36,13 @@ export function httpApp(parts: Parts): Hono<Env> {
   const app = new Hono<Env>()
   app.use(aroundAll(parts))
   app.use(withinAddressLimit(parts))
-  app.use(withinBodyLimit(BODY_BYTES_MAX))
+  app.use(withinBodyLimit(BODY_BYTES_MAX, PART_BYTES))
   app.use(onlyText())
   app.use(withOneKey())
   if (parts.settings.afterCommit) app.use(committed(parts.settings.afterCommit))
   for (const routes of [
     messageRoutes(parts),
+    attachmentRoutes(parts),
     conversationRoutes(parts),
     sessionRoutes(parts),
     authRoutes(parts),

@@ -40,7 +40,12 @@ export type Conversation = {
   updatedAt: EpochMs
 }
 
-export type MessageBody = { text: string; contentType: string; metadata?: Record<string, unknown> | undefined }
+export type MessageBody = {
+  text: string
+  contentType: string
+  metadata?: Record<string, unknown> | undefined
+  attachments?: readonly { id: string; name: string; type: string; size: number }[] | undefined
+}
 
 export type Message = {
   seq: number

@@ -73,6 +73,13 @@ create index conversation_previous on conversation(previous_id) where previous_i
 create table key_ring (id bigint primary key check (id = 1), ring text not null, updated_at bigint not null);
 create index conversation_change on conversation(deployment_id, updated_at);
 `,
+  `
+create table attachment (
+  id text primary key, conversation_id text not null references conversation(id), idem_key text not null,
+  name text not null, type text not null, size bigint not null, received bigint not null,
+  created_at bigint not null, confirmed_at bigint, message_key text);
+create unique index attachment_idem on attachment(conversation_id, idem_key);
+`,
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

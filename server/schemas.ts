@@ -1,5 +1,7 @@
 // The shapes that cross the wire of the session service, as valibot schemas: they check requests, describe
 // the OpenAPI document and give the types. A limit's message is the problem code that it answers with.
+import { ATTACHMENTS_MAX } from './attachments.ts'
+import { attached } from './schemas-attachments.ts'
 import * as v from 'valibot'
 import { withEveryName } from './schemas-record.ts'
 
@@ -96,6 +98,7 @@ export const PostMessageRequest = v.object({
       jsonWithin(METADATA_LENGTH_MAX, 'metadata-too-large'),
     ),
   ),
+  attachments: v.optional(v.pipe(v.array(id), v.maxLength(ATTACHMENTS_MAX))),
 })
 export const PutContextRequest = v.object({
   value: v.pipe(
@@ -186,6 +189,7 @@ export const MessageWire = v.object({
   text: v.string(),
   contentType: v.string(),
   metadata: v.optional(v.record(v.string(), v.unknown())),
+  attachments: v.optional(v.array(attached)),
   key: v.optional(v.string()),
   at: instant,
 })

@@ -1,4 +1,5 @@
 // What an operator can set, the defaults, and the checks that refuse a dangerous combination at the start.
+import { type AttachmentOptions, type AttachmentSettings, attachmentsFrom } from './attachments.ts'
 import type { KeyRing } from './keys.ts'
 import { type LimitOptions, type Limits, limitsFrom } from './limits.ts'
 import type { LogEntry } from './log.ts'
@@ -97,6 +98,8 @@ export type ServiceOptions = {
    * look away before the port closes. Default 0.
    */
   drainDelayMs?: number
+  /** What may be attached to messages, and where it rests. */
+  attachments?: AttachmentOptions
   cookie?: CookieOptions
   limits?: LimitOptions
   /** Epoch milliseconds. Also sets the `Date` header, by which clients correct their clocks. */
@@ -113,6 +116,7 @@ export type ServiceOptions = {
 }
 
 export type Settings = {
+  attachments: AttachmentSettings
   deployments: ReadonlyMap<string, DeploymentOptions>
   data: string
   database: string | undefined
@@ -150,6 +154,7 @@ export function settingsFrom(options: ServiceOptions): Settings {
   return {
     deployments,
     data: options.data ?? ':memory:',
+    attachments: attachmentsFrom(options.attachments, options.data),
     ...backingFrom(options),
     durability: options.durability ?? 'full',
     accessTokenMs: options.accessTokenMs ?? 15 * MINUTE_MS,

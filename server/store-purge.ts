@@ -27,6 +27,7 @@ export function purge(driver: Driver, before: EpochMs): Promise<{ conversations:
 }
 
 async function purgeConversation(q: Query, id: SqlValue): Promise<void> {
+  await q('delete from attachment where conversation_id = $1', [id])
   await q('delete from message where conversation_id = $1', [id])
   await q('delete from participant where conversation_id = $1', [id])
   await q('delete from conversation_link where conversation_id = $1 or other_id = $1', [id])

@@ -3,6 +3,7 @@
 import type { Driver } from './drivers/driver.ts'
 import { migrate } from './schema.ts'
 import type { EpochMs } from './session.ts'
+import { AttachmentStore } from './store-attachments.ts'
 import { ContextStore } from './store-context.ts'
 import { ConversationStore } from './store-conversations.ts'
 import { SharedReads } from './shared-reads.ts'
@@ -37,6 +38,7 @@ export class SqlStore {
   readonly starter: ConversationStarter
   readonly conversations: ConversationStore
   readonly messages: MessageStore
+  readonly attachments: AttachmentStore
   readonly contexts: ContextStore
   readonly leases: LeaseStore
   readonly pushes: PushStore
@@ -60,6 +62,7 @@ export class SqlStore {
     this.starter = new ConversationStarter(driver)
     this.conversations = new ConversationStore(driver, this.pushes)
     this.messages = new MessageStore(driver)
+    this.attachments = new AttachmentStore(driver)
     this.leases = new LeaseStore(driver)
     this.contexts = new ContextStore(driver)
     this.shared = new SharedStore(driver)

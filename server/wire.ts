@@ -40,6 +40,7 @@ export function messageWire(message: Message, caller: Caller): MessageWire {
     text: message.body.text,
     contentType: message.body.contentType,
     ...(message.body.metadata !== undefined && { metadata: message.body.metadata }),
+    ...(message.body.attachments !== undefined && { attachments: [...message.body.attachments] }),
     ...(isOwn(message, caller) && message.key !== null && { key: message.key }),
     at: message.at,
   }

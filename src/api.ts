@@ -58,6 +58,12 @@ export interface State extends Snapshot {
 export interface Content {
   readonly text: string
   readonly metadata?: Metadata
+  /**
+   * Files or blobs. They are kept with the message until the service has them, across reloads and without a network, and
+   * the message follows them. Their progress is in `state.messages`; cancelling the message ends the upload.
+   * `ATTACHMENT_REFUSED` where the platform does not take one of them.
+   */
+  readonly attachments?: readonly Blob[]
 }
 
 /** A message that is on the disk. */

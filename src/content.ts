@@ -12,11 +12,26 @@ export function demand(isRight: boolean, sentence: string): asserts isRight {
   if (!isRight) throw new TypeError(sentence)
 }
 
+const isBlob = (value: unknown): value is Blob => value instanceof Blob
+
 /** @throws what `Chat.send` documents */
 export function messageOf(content: string | Content, key: string): OutboundMessage {
-  const { text, metadata } = typeof content === 'string' ? { text: content } : (Object(content) as Content)
+  const { text, metadata, attachments } = typeof content === 'string' ? { text: content } : (Object(content) as Content)
   demand(typeof text === 'string' && text.trim() !== '', 'The text of a message must be a string and not blank.')
-  const message = metadata === undefined ? { key, text } : { key, text, metadata }
+  const areFiles = attachments === undefined || (Array.isArray(attachments) && attachments.every(isBlob))
+  demand(areFiles, 'Attachments must be an array of files or blobs.')
+  const files = attachments?.map((file) => ({
+    name: (file as File).name ?? 'file',
+    type: file.type,
+    size: file.size,
+    content: file,
+  }))
+  const message = {
+    key,
+    text,
+    ...(metadata !== undefined && { metadata }),
+    ...(files?.length && { attachments: files }),
+  }
   demand(isOutboundMessage(message), 'Metadata must be an object of strings, finite numbers and booleans.')
   if (text.length > MESSAGE_CHARS_MAX) {
     const fact = `The message has ${text.length} characters, the limit is ${MESSAGE_CHARS_MAX}: send it in parts.`

@@ -1,11 +1,13 @@
 // Carries out what a turn decided: calls the platform with an opened token, and reports what came of it as an input.
 // It decides nothing and never throws: an expected failure is a value.
 
+import type { AttachAction } from '../core/attach.ts'
 import type { Action, Input } from '../core/inputs.ts'
 import { isVital, leaseOf } from '../core/leases.ts'
 import type { Calls, Outcome, PlainGrant, Stream, TokenSource, Tokens as NamedTokens } from '../core/ports.ts'
 import type { SendAction } from '../core/sends.ts'
 import type { Slots } from '../core/state.ts'
+import { attach } from './engine-attach.ts'
 import type { Ports } from './engine-ports.ts'
 import { isLack, type Token, Tokens } from './engine-tokens.ts'
 
@@ -20,6 +22,7 @@ export class Performer {
   /** What is on its way. */
   readonly busy = new Set<Promise<void>>()
   readonly #ports: Ports
+  readonly #submit: (input: Input) => Promise<unknown>
   readonly #report: (input: Input) => void
   readonly tokens: Tokens
   /** What the stream runs on: nothing while we want none. */
@@ -30,8 +33,9 @@ export class Performer {
   /** What may set the cookie, one after the other. */
   #cookie: Promise<void> = Promise.resolve()
 
-  constructor(ports: Ports, report: (input: Input) => void) {
+  constructor(ports: Ports, submit: (input: Input) => Promise<unknown>, report: (input: Input) => void) {
     this.#ports = ports
+    this.#submit = submit
     this.#report = report
     this.tokens = new Tokens(ports.vault, ports.clock)
     this.stream = ports.stream((heard) => {
@@ -97,6 +101,8 @@ export class Performer {
         const { generation } = slots.lease
         return report({ type: 'sent', lane, claim, outcome: token, generation, conversationId })
       }
+      case 'attach':
+        return this.#attach(action, slots)
       case 'make': {
         const { claim, previousId, routing, attributes } = action
         const former = slots.session.conversation
@@ -216,11 +222,12 @@ export class Performer {
     const conversationId = conversation.id
     let end: Outcome<null> = { ok: true, value: null }
     this.#runs += 1
-    for (const { key, text, metadata } of entries) {
+    for (const { key, text, metadata, attachments } of entries) {
       // Another identity by now: what is left of this run belongs to nobody.
       if (this.#epoch !== epoch) break
       const message = metadata === undefined ? { key, text } : { key, text, metadata }
-      const request = { token: value, conversation, message, ...(attributes && { attributes }) }
+      const files = attachments && { attachments: attachments.flatMap(({ id }) => id ?? []) }
+      const request = { token: value, conversation, message, ...files, ...(attributes && { attributes }) }
       const outcome = await this.#calls.send(request)
       if (outcome.ok) {
         this.#gather({ type: 'acked', key, conversationId, generation, ...outcome.value })
@@ -234,6 +241,19 @@ export class Performer {
     this.#runs -= 1
     this.#flush()
     if (this.#epoch === epoch) this.#report({ type: 'sent', lane, claim, outcome: end, generation, conversationId })
+  }
+
+  async #attach(action: AttachAction, slots: Slots): Promise<void> {
+    const { platform, store } = this.#ports
+    const { lane, claim } = action
+    const { epoch, conversation } = slots.session
+    const conversationId = conversation?.id ?? ''
+    const token = await this.tokens.of(slots)
+    const isCurrent = () => this.#epoch === epoch
+    const deps = { store, attachments: platform.attachments, conversationId, submit: this.#submit, isCurrent }
+    const outcome = isLack(token) ? token : await attach(action, { ...deps, token: token.value })
+    const { generation } = isLack(token) ? slots.lease : token
+    if (isCurrent()) this.#report({ type: 'sent', lane, claim, outcome, generation, conversationId })
   }
 
   #gather(input: Input): void {

@@ -62,7 +62,11 @@ export class Engine {
     this.#decide = options.decide ?? decide
     this.#incarnation = options.incarnation
     this.#setup = setupOf(ports)
-    this.#performer = new Performer(ports, (input) => this.#report(input))
+    this.#performer = new Performer(
+      ports,
+      (input) => this.#submit(input),
+      (input) => this.#report(input),
+    )
     this.#wake = waker(ports, () => this.#report({ type: 'tick' }))
     const mayRecall = ports.platform.capabilities.catchUp === 'cursor'
     const history = recall(ports, async (slots, id, afterId) =>

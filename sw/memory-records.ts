@@ -79,6 +79,7 @@ function shelfIn<T extends { readonly seq: number; readonly key?: string }>(
 
 export class Records {
   readonly entries = new Shelf<Entry>()
+  readonly files = new Map<string, readonly unknown[]>()
   readonly #lanes = new Map<string, Shelf<Entry>>()
   readonly #transcripts = new Map<string, Shelf<Row>>()
 
@@ -102,11 +103,14 @@ export class Records {
     )
   }
 
-  write({ putEntries, dropEntries, putRows, rowsEnd, wipe }: Writes): void {
+  write({ putEntries, dropEntries, putRows, putFiles = [], dropFiles = [], rowsEnd, wipe }: Writes): void {
     if (wipe) {
+      this.files.clear()
       for (const { seq } of this.entries.all()) this.#drop(seq)
       this.#transcripts.clear()
     }
+    for (const key of dropFiles) this.files.delete(key)
+    for (const { key, contents } of putFiles) this.files.set(key, contents)
     for (const entry of putEntries) this.#put(entry)
     for (const { seq } of dropEntries) this.#drop(seq)
     const ended = rowsEnd && this.#transcripts.get(rowsEnd.conversationId)

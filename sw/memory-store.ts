@@ -45,6 +45,7 @@ export function memoryStore(seed?: Slots, kept: readonly Entry[] = []): OpenStor
     }),
     find: async (keys) => records.find(keys),
     rows: async (conversationId, before, limit) => records.rowsOf(conversationId, before, limit),
+    file: async (key, index) => copy(records.files.get(key)?.[index]),
     entries: async (limit) => copy(records.entries.first(limit)),
     keys: {
       get: async () => secret,

@@ -165,12 +165,15 @@ function spansOf(entries: readonly Entry[]): [number, number][] {
 
 function write(
   tx: Transaction<'readwrite'>,
-  { slots, putEntries, dropEntries, putRows, rowsEnd, wipe }: Writes,
+  { slots, putEntries, dropEntries, putRows, putFiles = [], dropFiles = [], rowsEnd, wipe }: Writes,
   stored: unknown,
   issue: (write: Promise<unknown>) => void,
 ): void {
-  const [outbox, transcript] = [tx.objectStore('outbox'), tx.objectStore('transcript')]
-  if (wipe) for (const store of [outbox, transcript, tx.objectStore('quarantine')]) issue(store.clear())
+  const [outbox, transcript, files] = [tx.objectStore('outbox'), tx.objectStore('transcript'), tx.objectStore('files')]
+  if (wipe) for (const store of [outbox, transcript, files, tx.objectStore('quarantine')]) issue(store.clear())
+  for (const key of dropFiles) issue(files.delete(IDBKeyRange.bound([key], [key, []])))
+  for (const { key, contents } of putFiles)
+    for (const [index, content] of contents.entries()) issue(files.put(content, [key, index]))
   for (const entry of putEntries) issue(outbox.put(entry))
   for (const [low, high] of spansOf(dropEntries)) issue(outbox.delete(IDBKeyRange.bound(low, high)))
   if (rowsEnd) {
@@ -180,6 +183,9 @@ function write(
   for (const row of putRows) issue(transcript.put(row))
   if (slots !== stored) issue(tx.objectStore('slots').put(slots, 'state'))
 }
+
+export const fileOf = (tx: Transaction, key: string, index: number): Promise<unknown> =>
+  tx.objectStore('files').get([key, index])
 
 /** The newest rows below `before`, oldest first. */
 export const rowsOf = async (...of: Parameters<typeof recordsOf>): Promise<Row[]> =>

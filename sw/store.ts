@@ -6,7 +6,7 @@ import type { Slots } from '../core/state.ts'
 import type { OpenStore } from './memory-store.ts'
 import { connectTo, ignore } from './store-connection.ts'
 import { groundOf, type StoreDeps, type Use } from './store-ground.ts'
-import { find, oldest, repair, rowsOf, tail, turn } from './store-records.ts'
+import { fileOf, find, oldest, repair, rowsOf, tail, turn } from './store-records.ts'
 import { databaseOf, type Transaction } from './store-schema.ts'
 
 export type { StoreDeps } from './store-ground.ts'
@@ -87,6 +87,7 @@ function readsOf(
     find: look(find, (memory) => memory.find),
     rows: look(rowsOf, (memory) => memory.rows),
     entries: look(oldest, (memory) => memory.entries),
+    file: look(fileOf, (memory) => memory.file),
     keys: {
       get: look(keyIn, ({ keys }) => keys.get),
       putIfAbsent: (key) =>

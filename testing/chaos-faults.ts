@@ -15,6 +15,9 @@ export interface Fault {
   run(world: ChaosWorld, dice: Dice): Promise<void>
 }
 
+/** So long a bad answer waits for its request. */
+const RULE_MS = 3_000
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** A tab that is open now. Where there is none, nothing can be done to one. */
@@ -94,7 +97,9 @@ export const FAULTS: readonly Fault[] = [
     name: 'bad answers',
     weight: 25,
     async run({ proxy }, dice) {
-      proxy.rule({ match: dice.pick(MATCHES), action: dice.pick(ACTIONS), times: dice.whole(1, 4) })
+      const remove = proxy.rule({ match: dice.pick(MATCHES), action: dice.pick(ACTIONS), times: dice.whole(1, 4) })
+      // What nobody has met by then is taken back: heaped up, they would keep a refresh from ever getting through.
+      setTimeout(remove, RULE_MS).unref()
     },
   },
   { name: 'tokens expired', weight: 8, run: async ({ proxy }) => proxy.expireTokens() },

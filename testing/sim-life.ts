@@ -138,6 +138,7 @@ export class Life {
       find: (keys) => this.#use(() => store.find(keys)),
       rows: (conversationId, before, limit) => this.#use(() => store.rows(conversationId, before, limit)),
       entries: (limit) => this.#use(() => store.entries(limit)),
+      file: (key, index) => this.#use(() => store.file(key, index)),
     }
   }
 

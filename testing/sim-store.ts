@@ -34,6 +34,7 @@ export class Disk {
   slots: Slots | undefined
   readonly entries = new Map<number, Entry>()
   readonly rows = new Map<string, Row>()
+  readonly files = new Map<string, readonly unknown[]>()
   /** Secrets under their seal; a vault that forgets empties it. */
   readonly secrets = new Map<string, string>()
   /** Told of every commit, when it is on the disk. */
@@ -64,12 +65,20 @@ export class Disk {
   }
 
   apply(writes: Writes, isDurable: boolean): void {
-    const before = { slots: this.slots, entries: [...this.entries], rows: writes.wipe ? [...this.rows] : undefined }
+    const before = {
+      slots: this.slots,
+      entries: [...this.entries],
+      files: [...this.files],
+      rows: writes.wipe ? [...this.rows] : undefined,
+    }
     this.slots = deepFreeze(writes.slots)
     if (writes.wipe) {
       this.entries.clear()
       this.rows.clear()
+      this.files.clear()
     }
+    for (const key of writes.dropFiles ?? []) this.files.delete(key)
+    for (const { key, contents } of writes.putFiles ?? []) this.files.set(key, contents)
     for (const entry of writes.putEntries) this.entries.set(entry.seq, deepFreeze(entry))
     for (const entry of writes.dropEntries) this.entries.delete(entry.seq)
     const { rowsEnd } = writes
@@ -87,6 +96,7 @@ export class Disk {
     this.#undo.push(() => {
       this.slots = before.slots
       refill(this.entries, before.entries)
+      refill(this.files, before.files)
       for (const { name, was } of put) was === undefined ? this.rows.delete(name) : this.rows.set(name, was)
       for (const [name, row] of ended) this.rows.set(name, row)
       if (before.rows !== undefined) refill(this.rows, before.rows)
@@ -186,6 +196,7 @@ export function simStore(disk: Disk, world: World, owner: Owner, faults: () => F
       const rows = () => disk.rowsOf(conversationId).filter(({ seq }) => seq < before)
       return read(() => newest(rows(), limit))
     },
+    file: (key, index) => read(() => disk.files.get(key)?.[index]),
     entries: (limit) => read(() => [...disk.entries.values()].sort(bySeq).slice(0, limit)),
   }
 }

@@ -27,13 +27,20 @@ export function limited(parts: Parts, c: Call, waitMs: number): Response {
   return problem(c, 'rate-limited', { headers: { 'Retry-After': retryAfterSeconds(waitMs) } })
 }
 
+/** The one call whose body is no text. */
+const isUpload = ({ method, path }: { method: string; path: string }): boolean =>
+  method === 'PUT' && /\/attachments\/[^/]+\/content$/.test(path)
+
 /**
  * Refuses bodies that are too large. A length that is announced is enough to judge by, and looking at the body itself
  * would cost every request a second copy of its headers.
  */
-export function withinBodyLimit(bytesMax: number): MiddlewareHandler<Env> {
-  const counting = bodyLimit({ maxSize: bytesMax, onError: (c) => problem(c, 'body-too-large') })
+export function withinBodyLimit(textBytesMax: number, partBytesMax: number): MiddlewareHandler<Env> {
+  const countingTo = (maxSize: number) => bodyLimit({ maxSize, onError: (c) => problem(c, 'body-too-large') })
+  const [countingText, countingPart] = [countingTo(textBytesMax), countingTo(partBytesMax)]
   return async (c, next) => {
+    const isPart = isUpload(c.req)
+    const [bytesMax, counting] = isPart ? [partBytesMax, countingPart] : [textBytesMax, countingText]
     const length = c.req.header('Content-Length')
     if (length === undefined && /^(GET|HEAD|OPTIONS)$/.test(c.req.method)) return next()
     if (length === undefined || c.req.header('Transfer-Encoding') !== undefined) return counting(c, next)
@@ -56,7 +63,7 @@ export function withOneKey(): MiddlewareHandler<Env> {
 export function onlyText(): MiddlewareHandler<Env> {
   return async (c, next) => {
     if (/%00|\0/.test(c.req.path)) return problem(c, 'not-found')
-    if (/^(GET|HEAD|DELETE|OPTIONS)$/.test(c.req.method)) return next()
+    if (/^(GET|HEAD|DELETE|OPTIONS)$/.test(c.req.method) || isUpload(c.req)) return next()
     const bytes = Buffer.from(await c.req.arrayBuffer())
     if (!isUtf8(bytes)) return problem(c, 'invalid-utf8')
     // The router would decode the bytes once more, by way of a response object. It wants a promise, whatever its types say.

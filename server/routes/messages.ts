@@ -7,6 +7,7 @@ import { MessagesQuery, MessagesWire, PollQuery, PostedWire, PostMessageRequest 
 import { mayEnter } from '../session.ts'
 import { POLL_WAIT_MAX_MS, poll, STREAM_PATH, SUBPROTOCOL } from '../stream.ts'
 import { messageWire } from '../wire.ts'
+import { attachedTo } from './attachments.ts'
 import { entrance, idempotencyKey, operation, requestHash, valid } from './common.ts'
 import { limited } from './guards.ts'
 
@@ -14,6 +15,19 @@ const PATH = '/api/v2/messaging/conversations/:id/messages'
 /** When to come back to a session whose streams are all taken. */
 const STREAM_RETRY_MS = 5000
 const CACHE = { 'Cache-Control': 'private, no-cache', Vary: 'Authorization' }
+
+const POST_REFUSALS = [
+  'idempotency-key-required',
+  'message-empty',
+  'message-too-long',
+  'metadata-too-large',
+  'unknown-attachment',
+  'attachment-incomplete',
+  'not-your-participant',
+  'unknown-conversation',
+  'conversation-closed',
+  'idempotency-key-reused',
+] as const
 
 export function messageRoutes(parts: Parts) {
   const app = new Hono<Env>()
@@ -26,16 +40,7 @@ export function messageRoutes(parts: Parts) {
       'Append a message. The same key is answered as at first, for the life of the message.',
       { 200: PostedWire, 201: PostedWire },
       {
-        refusals: [
-          'idempotency-key-required',
-          'message-empty',
-          'message-too-long',
-          'metadata-too-large',
-          'not-your-participant',
-          'unknown-conversation',
-          'conversation-closed',
-          'idempotency-key-reused',
-        ],
+        refusals: POST_REFUSALS,
         headers: ['Idempotency-Key'],
       },
     ),
@@ -81,12 +86,18 @@ type PostBody = {
   text: string
   contentType: string
   metadata?: Record<string, unknown> | undefined
+  attachments?: string[] | undefined
 }
 
 async function post(parts: Parts, c: Call, conversationId: string, call: PostBody): Promise<Response> {
   const key = idempotencyKey(c)
   if (key === undefined || key === null) return problem(c, 'idempotency-key-required')
-  const { participantId, ...body } = call
+  const { participantId, attachments: ids, ...words } = call
+  const attachments = ids && (await attachedTo(parts, conversationId, ids))
+  if (attachments && 'code' in attachments) return problem(c, attachments.code)
+  const body = attachments === undefined ? words : { ...words, attachments }
+  // Before the message: one that names what is taken back would be worse than one that is never used.
+  if (ids !== undefined) await parts.store.attachments.use(ids, key)
   const now = parts.now()
   const answer = await parts.store.messages.post(
     {

@@ -5,6 +5,7 @@ import type { ConversationView, Outcome, Platform, StreamEvent } from '../../cor
 import { isOver } from '../../core/session.ts'
 import type { Row } from '../../core/transcript.ts'
 import { ask, parse, REQUEST_TIMEOUT_MS } from './http.ts'
+import { ATTACHMENTS, attachments } from './session-attachments.ts'
 import { ackOf, closedBy, eventOf, failureOf, framesOf, grantOf, openedOf, pageOf, viewOf } from './session-wire.ts'
 
 const WIDGET = '/api/v2/widget/'
@@ -29,6 +30,8 @@ export interface PlatformDeps {
 }
 
 interface Call {
+  /** Bytes in the place of a body. */
+  readonly part?: Blob
   readonly token?: string | undefined
   readonly key?: string
   readonly ifMatch?: string
@@ -39,7 +42,7 @@ interface Call {
 }
 
 /** What `read` cannot make sense of was not an answer of this service, whatever its status says. */
-type CallOf = <T>(
+export type CallOf = <T>(
   line: string,
   call: Call,
   read: (body: unknown, status: number) => T | undefined,
@@ -58,25 +61,27 @@ export const sessionService =
         catchUp: 'cursor',
         sendWithoutStream: true,
         inFlightMax: 4,
-        limits: { messageCharsMax: 4_096, attributeCharsMax: 2_000, routingBytesMax: 16_384 },
+        limits: { messageCharsMax: 4_096, attributeCharsMax: 2_000, routingBytesMax: 16_384, attachments: ATTACHMENTS },
       },
       ...sessions(call, deployment ?? deps.deployment, deps.now),
       ...conversations(call),
+      attachments: attachments(call, conversationLine),
       ...streams(call, base, deps),
     }
   }
 
 function callsTo(base: string, timeoutMs: number, deps: PlatformDeps): CallOf {
-  return async (line, { token, key, ifMatch, body, also, waitMs = 0 }, read) => {
+  return async (line, { token, key, ifMatch, body, part, also, waitMs = 0 }, read) => {
     const [method = '', path = ''] = line.split(' ')
     const isForm = body instanceof URLSearchParams
     const headers = Object.entries({
       Authorization: token && `Bearer ${token}`,
       'Idempotency-Key': key,
       'If-Match': ifMatch,
-      'Content-Type': body && !isForm && 'application/json',
+      'Content-Type': part ? 'application/octet-stream' : body && !isForm && 'application/json',
     }).filter((header): header is [string, string] => !!header[1])
-    const init = { method, headers, ...(body && { body: isForm ? body : JSON.stringify(body) }) }
+    const content = part ?? (isForm ? body : body && JSON.stringify(body))
+    const init = { method, headers, ...(content && { body: content }) }
     const reply = await ask(deps.fetch ?? fetch, base + path, init, timeoutMs + waitMs, deps.now)
     const { status } = reply ?? { status: 0 }
     const isExpected = status === 200 || status === also || (status === 201 && method === 'POST')
@@ -147,9 +152,9 @@ function conversations(call: CallOf): Pick<Platform, 'make' | 'send' | 'push' | 
       return joined.ok ? { ok: true, value: { ...joined.value, conversation, joined: true } } : joined
     },
 
-    async send({ token, conversation, message: { key, text, metadata } }) {
+    async send({ token, conversation, message: { key, text, metadata }, attachments }) {
       const participantId = conversation.participantId || undefined
-      const body = { participantId, text, contentType: 'text/plain', metadata }
+      const body = { participantId, text, contentType: 'text/plain', metadata, attachments }
       return call(conversationLine('POST', conversation.id, '/messages'), { token, key, body }, ackOf)
     },
 

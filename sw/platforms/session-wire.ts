@@ -22,6 +22,7 @@ export const ANSWERS: readonly (readonly [RegExp, Verdict, ErrorCode])[] = [
   [/^40[01] invalid_grant/, 'auth-required', 'LEASE_REVOKED'],
   [/^40[01] (invalid_(request|client|scope)|un\w+_(client|grant_type))/, 'auth-required', 'SERVICE_REFUSED'],
   [/^401|token|revoked/, 'refresh', 'LEASE_EXPIRED'],
+  [/attachment/, 'refuse', 'ATTACHMENT_REFUSED'],
   [/conversation/, 'read-only', 'CONVERSATION_OVER'],
   [/deployment/, 'refuse', 'DEPLOYMENT_UNKNOWN'],
   [/message-too-long/, 'refuse', 'MESSAGE_TOO_LONG'],
@@ -120,13 +121,20 @@ export function rowOf(value: unknown, conversationId: string): Row | undefined {
   const ack = ackOf(value)
   const message = like(value, { role: '', text: '' })
   if (!ack || message?.conversationId !== conversationId) return undefined
-  const { role, text, key, metadata } = message
+  const { role, text, key, metadata, attachments } = message
+  const files = Array.isArray(attachments)
+    ? attachments.flatMap((file) => {
+        const one = like(file, { id: '', name: '', type: '', size: 0 })
+        return one ? [{ id: one.id, name: one.name, type: one.type, size: one.size }] : []
+      })
+    : []
   return {
     ...ack,
     conversationId,
     role: role as Role,
     text,
     ...(typeof key === 'string' && { key }),
+    ...(files.length > 0 && { attachments: files }),
     ...(typeof metadata === 'object' && metadata && { metadata: metadata as Metadata }),
   }
 }

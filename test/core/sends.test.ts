@@ -91,7 +91,7 @@ describe('old text', () => {
       [1, undefined, 'stale', 'OUTBOX_STALE'],
       [3, undefined, 'stale', 'OUTBOX_STALE'],
     ])
-    expect(actions.map((action) => action.entries)).toEqual([[entries[1]]])
+    expect(actions.map((action) => action.type === 'send' && action.entries)).toEqual([[entries[1]]])
     expect(countsOf(state)).toEqual({ queued: 0, inflight: 1, dead: 0, stale: 2 })
   })
 
@@ -167,7 +167,9 @@ class Model {
     )
     const { state, actions } = plan(this.outbox, runs, isOpen, env({ now: this.now, key: () => `run ${++this.count}` }))
     this.outbox = asJson(state)
-    for (const { lane, claim, entries } of actions) this.runs.push({ lane, claim, entries: [...entries] })
+    for (const action of actions)
+      if (action.type === 'send')
+        this.runs.push({ lane: action.lane, claim: action.claim, entries: [...action.entries] })
   }
 
   run(input: Step): void {

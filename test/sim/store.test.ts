@@ -32,6 +32,7 @@ storeContract('the simulated disk', async () => {
     find: (keys) => running(world, store.find(keys)).then((found) => structuredClone(found)),
     rows: (conversationId, before, limit) =>
       running(world, store.rows(conversationId, before, limit)).then((list) => structuredClone(list)),
+    file: (key, index) => running(world, store.file(key, index)),
     entries: (limit) => running(world, store.entries(limit)).then((list) => structuredClone(list)),
     close() {},
   }

@@ -78,6 +78,7 @@ export const CODES: { readonly [code in ErrorCode]: true } = {
   OUTBOX_INFLIGHT: true,
   OUTBOX_UNSENT: true,
   MESSAGE_TOO_LONG: true,
+  ATTACHMENT_REFUSED: true,
   METADATA_TOO_LARGE: true,
   CONTEXT_TOO_LARGE: true,
   CONVERSATION_OVER: true,

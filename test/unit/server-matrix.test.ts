@@ -10,6 +10,7 @@ let service: SessionService
 let owner: Visitor
 let own: Created
 let sessionId: string
+let picture: string
 
 beforeEach(async () => {
   clock = 1_900_000_000_000
@@ -18,6 +19,11 @@ beforeEach(async () => {
   sessionId = (await owner.open()).body.persistentSessionId
   own = (await owner.start()).body
   await owner.say(own, 'hello')
+  const headers = { 'Idempotency-Key': freshKey() }
+  const made = await owner.call<{ id: string }>(one('/attachments'), { body: PICTURE, headers })
+  picture = made.body.id
+  await owner.call(attached('/content?offset=0'), { method: 'PUT', body: '12345' })
+  await owner.call(attached('/confirm'), { method: 'POST' })
   await owner.call(`/api/v2/widget-context/${own.id}/note`, { method: 'PUT', body: { value: 1 } })
   return () => service.close()
 })
@@ -29,12 +35,29 @@ const CONVERSATION = '/api/v2/messaging/conversations'
 const one = (more = '') => `${CONVERSATION}/${own.id}${more}`
 const hidden = { theirs: 'unknown-conversation', agent: 200 } as const
 
+const PICTURE = { name: 'cat.png', type: 'image/png', size: 5 }
+const attached = (more = '') => one(`/attachments/${picture}${more}`)
+
 const LINES: Record<string, Line> = {
   postMessage: {
     ask: () => ({ method: 'POST', path: one('/messages'), body: { text: 'hi' } }),
     owner: 201,
     theirs: 'unknown-conversation',
     agent: 'not-your-participant',
+  },
+  reserveAttachment: {
+    ask: () => ({ method: 'POST', path: one('/attachments'), body: PICTURE }),
+    owner: 201,
+    ...hidden,
+    agent: 201,
+  },
+  uploadPart: { ask: () => ({ method: 'PUT', path: attached('/content?offset=5') }), owner: 200, ...hidden },
+  confirmAttachment: { ask: () => ({ method: 'POST', path: attached('/confirm') }), owner: 200, ...hidden },
+  readAttachment: { ask: () => ({ method: 'GET', path: attached('/content') }), owner: 200, ...hidden },
+  discardAttachment: {
+    ask: () => ({ method: 'DELETE', path: attached() }),
+    owner: 200,
+    ...hidden,
   },
   listMessages: { ask: () => ({ method: 'GET', path: one('/messages') }), owner: 200, ...hidden },
   pollStream: {

@@ -42,6 +42,8 @@ const TABLE = [
   { status: 401, body: { code: 'token-expired' }, verdict: 'refresh', code: 'LEASE_EXPIRED' },
   { status: 401, body: { code: 'session-revoked' }, verdict: 'refresh', code: 'LEASE_EXPIRED' },
   { status: 401, body: { error: 'invalid_token' }, verdict: 'refresh', code: 'LEASE_EXPIRED' },
+  { status: 404, body: { code: 'unknown-attachment' }, verdict: 'refuse', code: 'ATTACHMENT_REFUSED' },
+  { status: 413, body: { code: 'attachment-too-large' }, verdict: 'refuse', code: 'ATTACHMENT_REFUSED' },
   { status: 404, body: { code: 'unknown-conversation' }, verdict: 'read-only', code: 'CONVERSATION_OVER' },
   { status: 409, body: { code: 'conversation-closed' }, verdict: 'read-only', code: 'CONVERSATION_OVER' },
   { status: 404, body: { code: 'unknown-deployment' }, verdict: 'refuse', code: 'DEPLOYMENT_UNKNOWN' },

@@ -1,0 +1,83 @@
+// Machine: what a message brings along. Each attachment is reserved, uploaded, confirmed, one durable step after the
+// other; the message itself goes out when all of them are. Leaves to others: the bytes (the store), the calls (the engine).
+
+import type { Claim } from './attempt.ts'
+import type { ErrorCode } from './errors.ts'
+import type { Entry } from './outbox.ts'
+import type { Limits } from './ports.ts'
+import type { AttachmentView, OutboundMessage } from './wire.ts'
+
+/** One attachment of an entry, as far as it has come. Its bytes rest beside the entry, by the key and their place. */
+export interface Attachment {
+  readonly name: string
+  readonly type: string
+  readonly size: number
+  /** What the platform calls it, once it is reserved. */
+  readonly id?: string
+  /** So many bytes have arrived there. */
+  readonly sent?: number
+  readonly isConfirmed?: true
+}
+
+/** What a platform takes. Without it, nothing can be attached. */
+export interface AttachmentLimits {
+  readonly bytesMax: number
+  readonly countMax: number
+  /** Media types, exactly. */
+  readonly types: readonly string[]
+}
+
+export interface AttachAction {
+  readonly type: 'attach'
+  readonly lane: string
+  readonly claim: Claim
+  readonly entry: Entry
+}
+
+/** A step is done: what is known of the attachment since. */
+export interface AttachedInput {
+  readonly type: 'attached'
+  readonly key: string
+  readonly index: number
+  readonly step: Pick<Attachment, 'id' | 'sent' | 'isConfirmed'>
+}
+
+/** All the steps before the message, as long as they may take. What is not done then goes on in the next attempt. */
+export const ATTACH_TIMEOUT_MS = 10 * 60_000
+
+export const isReady = ({ attachments }: Entry): boolean => attachments?.every((one) => one.isConfirmed) ?? true
+
+/** Why these cannot be attached, checked before anything is stored. */
+export function refusalOf(
+  { attachments }: OutboundMessage,
+  { attachments: limits }: Limits,
+): { readonly code: ErrorCode; readonly message: string } | undefined {
+  if (attachments === undefined) return undefined
+  const refuse = (message: string) => ({ code: 'ATTACHMENT_REFUSED' as const, message })
+  if (limits === undefined) return refuse('Nothing can be attached here: the platform takes text only.')
+  const { bytesMax, countMax, types } = limits
+  if (attachments.length > countMax) return refuse(`A message has at most ${countMax} attachments: send several.`)
+  for (const { size, type } of attachments) {
+    if (size > bytesMax)
+      return refuse(`The attachment has ${size} bytes, the limit is ${bytesMax}: send a smaller one.`)
+    if (size < 1) return refuse('The attachment is empty.')
+    if (!types.includes(type)) return refuse(`An attachment of type "${type}" is not taken, only ${types.join(', ')}.`)
+  }
+  return undefined
+}
+
+/** The entry after a step. A late word about one that has gone further changes nothing. */
+export function withStep(entry: Entry, { index, step }: AttachedInput): Entry {
+  const former = entry.attachments?.[index]
+  if (former === undefined || former.isConfirmed) return entry
+  const attachments = entry.attachments?.map((one, at) => (at === index ? { ...one, ...step } : one))
+  return { ...entry, ...(attachments && { attachments }) }
+}
+
+/** As it is shown: how far it has come while it is on its way, then what it is called. */
+export const viewOf = ({ name, type, size, id, sent = 0, isConfirmed }: Attachment): AttachmentView => ({
+  name,
+  type,
+  size,
+  ...(isConfirmed ? id !== undefined && { id } : { progress: sent / size }),
+})

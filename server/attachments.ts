@@ -1,0 +1,79 @@
+// Where the bytes of attachments rest. The port is what any S3-compatible store can do: put, get and delete whole
+// objects by name. An attachment is a row of the database and one object for each of its parts.
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+export interface ObjectStore {
+  /** Writes an object, or the same once more. It is durable when this resolves. */
+  put(name: string, bytes: Uint8Array): Promise<void>
+  get(name: string): Promise<Uint8Array | undefined>
+  /** Removes an object; one that is not there is removed already. */
+  remove(name: string): Promise<void>
+}
+
+export type AttachmentOptions = {
+  /** Of one attachment. Default 10 MiB. */
+  bytesMax?: number
+  /** Media types that are taken. Default: PNG, JPEG, GIF, WebP, PDF and plain text. */
+  types?: readonly string[]
+  /** Where the bytes rest. Default: the folder `attachments` in `data`, or memory where there is none. */
+  objects?: ObjectStore
+}
+
+export type AttachmentSettings = { bytesMax: number; types: readonly string[]; objects: ObjectStore }
+
+/** A part of an upload has this many bytes, but for the last one. */
+export const PART_BYTES = 256 * 1024
+/** In one message. */
+export const ATTACHMENTS_MAX = 5
+const BYTES_MAX = 10 * 1024 * 1024
+const TYPES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'application/pdf', 'text/plain']
+
+export function attachmentsFrom(options: AttachmentOptions = {}, data: string | undefined): AttachmentSettings {
+  const { bytesMax = BYTES_MAX, types = TYPES } = options
+  if (!(bytesMax >= 1)) throw new TypeError('An attachment has at least one byte.')
+  const isKept = data !== undefined && data !== ':memory:'
+  return {
+    bytesMax,
+    types,
+    objects: options.objects ?? (isKept ? folderObjects(join(data, 'attachments')) : memoryObjects()),
+  }
+}
+
+export const partName = (id: string, offset: number): string => `${id}/${offset}`
+
+/** The names of all parts of an attachment of this size. */
+export const partNames = (id: string, size: number): string[] =>
+  Array.from({ length: Math.ceil(size / PART_BYTES) }, (_, at) => partName(id, at * PART_BYTES))
+
+/** Objects as files. A name is made of ids and numbers of ours, and leads nowhere else. */
+export function folderObjects(folder: string): ObjectStore {
+  const pathOf = (name: string): string => {
+    if (!/^[\w-]+\/\d+$/.test(name)) throw new TypeError('This is not the name of an object.')
+    return join(folder, name)
+  }
+  return {
+    async put(name, bytes) {
+      const path = pathOf(name)
+      await mkdir(dirname(path), { recursive: true })
+      // A file that is there is whole.
+      await writeFile(`${path}.part`, bytes, { flush: true })
+      await rename(`${path}.part`, path)
+    },
+    get: (name) => readFile(pathOf(name)).catch(() => undefined),
+    remove: (name) => rm(pathOf(name), { force: true }),
+  }
+}
+
+export function memoryObjects(): ObjectStore {
+  const objects = new Map<string, Uint8Array>()
+  return {
+    async put(name, bytes) {
+      objects.set(name, bytes)
+    },
+    get: async (name) => objects.get(name),
+    async remove(name) {
+      objects.delete(name)
+    },
+  }
+}

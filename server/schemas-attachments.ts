@@ -1,0 +1,15 @@
+// The shapes of attachments on the wire.
+import * as v from 'valibot'
+
+export const ReserveRequest = v.object({
+  name: v.pipe(v.string(), v.minLength(1), v.maxLength(200), v.regex(/^[^\p{Cc}/\\]+$/u)),
+  type: v.pipe(v.string(), v.regex(/^[\w.+-]{1,60}\/[\w.+-]{1,60}$/)),
+  size: v.pipe(v.number(), v.integer(), v.minValue(1)),
+})
+export const AttachmentQuery = v.object({
+  offset: v.pipe(v.string(), v.regex(/^\d{1,12}$/), v.transform(Number)),
+})
+
+export const attached = v.object({ id: v.string(), name: v.string(), type: v.string(), size: v.number() })
+export const AttachmentWire = v.object({ ...attached.entries, received: v.number(), confirmed: v.boolean() })
+export type AttachmentWire = v.InferOutput<typeof AttachmentWire>

@@ -1,0 +1,84 @@
+// Attachments in the tables: reserved under a key, then filled from the front, then confirmed. A row says how much of it
+// has arrived; the bytes are in the object store, and are written before the row says so.
+import type { Driver } from './drivers/driver.ts'
+import type { EpochMs } from './session.ts'
+
+export type Attachment = {
+  id: string
+  conversationId: string
+  name: string
+  type: string
+  size: number
+  received: number
+  isConfirmed: boolean
+}
+export type NewAttachment = Pick<Attachment, 'id' | 'conversationId' | 'name' | 'type' | 'size'> & { key: string }
+
+const COLUMNS = 'id, conversation_id, name, type, size, received, confirmed_at'
+
+export class AttachmentStore {
+  readonly #driver: Driver
+  constructor(driver: Driver) {
+    this.#driver = driver
+  }
+
+  /** The same key in the same conversation is the same attachment. */
+  async reserve({ id, conversationId, name, type, size, key }: NewAttachment, now: EpochMs): Promise<Attachment> {
+    await this.#driver.q(
+      `insert into attachment (id, conversation_id, idem_key, name, type, size, received, created_at)
+       values ($1, $2, $3, $4, $5, $6, 0, $7) on conflict (conversation_id, idem_key) do nothing`,
+      [id, conversationId, key, name, type, size, now],
+    )
+    const rows = await this.#driver.q(
+      `select ${COLUMNS} from attachment where conversation_id = $1 and idem_key = $2`,
+      [conversationId, key],
+    )
+    return toAttachment(rows[0] as Record<string, unknown>)
+  }
+
+  async get(conversationId: string, id: string): Promise<Attachment | undefined> {
+    const rows = await this.#driver.q(`select ${COLUMNS} from attachment where id = $1 and conversation_id = $2`, [
+      id,
+      conversationId,
+    ])
+    return rows[0] && toAttachment(rows[0])
+  }
+
+  /** A part has been written. Where somebody was faster, or it was written before, this changes nothing. */
+  async received(id: string, from: number, to: number): Promise<void> {
+    await this.#driver.q('update attachment set received = $3 where id = $1 and received = $2', [id, from, to])
+  }
+
+  async confirm(id: string, now: EpochMs): Promise<void> {
+    await this.#driver.q(
+      'update attachment set confirmed_at = $2 where id = $1 and received = size and confirmed_at is null',
+      [id, now],
+    )
+  }
+
+  /** A message has them from now on. */
+  async use(ids: readonly string[], key: string): Promise<void> {
+    for (const id of ids) await this.#driver.q('update attachment set message_key = $2 where id = $1', [id, key])
+  }
+
+  /** What no message has. Says whether it was there. */
+  async discard(conversationId: string, id: string): Promise<boolean> {
+    const rows = await this.#driver.q(
+      `delete from attachment where id = $1 and conversation_id = $2 and message_key is null returning id`,
+      [id, conversationId],
+    )
+    return rows.length > 0
+  }
+}
+
+function toAttachment(row: Record<string, unknown>): Attachment {
+  return {
+    id: row['id'] as string,
+    conversationId: row['conversation_id'] as string,
+    name: row['name'] as string,
+    type: row['type'] as string,
+    size: Number(row['size']),
+    received: Number(row['received']),
+    isConfirmed: row['confirmed_at'] !== null && row['confirmed_at'] !== undefined,
+  }
+}
