@@ -1,5 +1,6 @@
 // The shapes of attachments on the wire.
 import * as v from 'valibot'
+import { ATTACHMENTS_MAX } from './attachments.ts'
 
 export const ReserveRequest = v.object({
   name: v.pipe(v.string(), v.minLength(1), v.maxLength(200), v.regex(/^[^\p{Cc}/\\]+$/u)),
@@ -13,3 +14,6 @@ export const AttachmentQuery = v.object({
 export const attached = v.object({ id: v.string(), name: v.string(), type: v.string(), size: v.number() })
 export const AttachmentWire = v.object({ ...attached.entries, received: v.number(), confirmed: v.boolean() })
 export type AttachmentWire = v.InferOutput<typeof AttachmentWire>
+
+/** What a message names. */
+export const idsOf = v.pipe(v.array(v.pipe(v.string(), v.regex(/^[\w-]{1,100}$/))), v.maxLength(ATTACHMENTS_MAX))

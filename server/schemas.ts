@@ -1,7 +1,6 @@
 // The shapes that cross the wire of the session service, as valibot schemas: they check requests, describe
 // the OpenAPI document and give the types. A limit's message is the problem code that it answers with.
-import { ATTACHMENTS_MAX } from './attachments.ts'
-import { attached } from './schemas-attachments.ts'
+import { attached, idsOf } from './schemas-attachments.ts'
 import * as v from 'valibot'
 import { withEveryName } from './schemas-record.ts'
 
@@ -98,7 +97,7 @@ export const PostMessageRequest = v.object({
       jsonWithin(METADATA_LENGTH_MAX, 'metadata-too-large'),
     ),
   ),
-  attachments: v.optional(v.pipe(v.array(id), v.maxLength(ATTACHMENTS_MAX))),
+  attachments: v.optional(idsOf),
 })
 export const PutContextRequest = v.object({
   value: v.pipe(
@@ -258,13 +257,8 @@ export const DeadLettersWire = v.object({
     }),
   ),
 })
-export const LeaseWire = v.object({
-  scope: v.string(),
-  name: v.string(),
-  holder: v.string(),
-  fence: v.number(),
-  expiresAt: instant,
-})
+const text = v.string()
+export const LeaseWire = v.object({ scope: text, name: text, holder: text, fence: v.number(), expiresAt: instant })
 export const ProblemWire = v.object({
   type: v.string(),
   title: v.string(),

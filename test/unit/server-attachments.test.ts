@@ -154,15 +154,16 @@ describe('what is refused', () => {
 test('[AT7] on disk, a part is whole or not there, and no name leads out of the folder', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-attachments-'))
   try {
-    await folderObjects(folder).put('one/0', bytes)
+    const some = bytes.slice(0, 9)
+    await folderObjects(folder).put('one/0', some)
     const again = folderObjects(folder)
-    expect(new Uint8Array((await again.get('one/0')) ?? [])).toEqual(bytes)
+    expect(new Uint8Array((await again.get('one/0')) ?? [])).toEqual(some)
     expect(await again.get('one/7')).toBeUndefined()
     await again.remove('one/0')
     await again.remove('one/0')
     expect(await again.get('one/0')).toBeUndefined()
     for (const name of ['../0', 'a/../../0', '/etc/0', 'a/b'])
-      await expect((async () => again.put(name, bytes))()).rejects.toThrow(TypeError)
+      await expect((async () => again.put(name, some))()).rejects.toThrow(TypeError)
   } finally {
     await rm(folder, { recursive: true })
   }
