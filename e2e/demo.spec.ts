@@ -278,3 +278,22 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await context.close()
   })
 }
+
+test('[AT11] a file is chosen, goes with its words, and shows its name and size; another is taken out again', async ({
+  page,
+  demo,
+}) => {
+  await openShop(page, demo.url)
+  const files = page.getByLabel('Attach files')
+  await files.setInputFiles({ name: 'cat.png', mimeType: 'image/png', buffer: Buffer.alloc(300_000, 7) })
+  await expect(page.getByText('cat.png, 293 kB')).toBeVisible()
+  await press(page, 'Take out')
+  await expect(page.getByText('cat.png, 293 kB')).toBeHidden()
+  await files.setInputFiles({ name: 'dog.png', mimeType: 'image/png', buffer: Buffer.alloc(300_000, 7) })
+  await fieldOf(page).fill('my dog')
+  await press(page, 'Send')
+  const row = page.locator('.message.customer')
+  await expect(row.locator('.delivery')).toHaveText('Sent')
+  await expect(row.locator('.files li')).toHaveText('dog.png, 293 kB')
+  await expect(row.locator('progress')).toBeHidden()
+})

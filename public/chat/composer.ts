@@ -2,7 +2,8 @@
 // An edit of a message that was not sent happens here too, and replaces it.
 
 import type { Chat } from 'holdfast'
-import { h, ICONS, icon } from '../dom.ts'
+import { h, ICONS, icon, setText } from '../dom.ts'
+import { fileWords } from './words.ts'
 
 /** The field grows with its text up to this height, in pixels. */
 const HEIGHT_MAX_PX = 140
@@ -18,6 +19,10 @@ export class Composer {
   readonly #button = h('button', { class: 'send', type: 'submit', 'aria-label': 'Send' }, icon(ICONS.send))
   readonly #stop = h('button', { type: 'button' }, 'Leave it as it was')
   readonly #note = h('p', { class: 'editing', hidden: true }, 'You are changing an unsent message. ', this.#stop)
+  readonly #files = h('input', { type: 'file', class: 'visually-hidden', multiple: true, 'aria-label': 'Attach files' })
+  readonly #chosenText = h('span', {})
+  readonly #unchoose = h('button', { type: 'button' }, 'Take out')
+  readonly #chosen = h('p', { class: 'chosen', hidden: true }, this.#chosenText, ' ', this.#unchoose)
   readonly #onProblem: (error: unknown) => void
   #chat: Chat | undefined
   /** The key of the unsent message that is being changed. */
@@ -29,7 +34,14 @@ export class Composer {
       'form',
       { class: 'composer', onsubmit: (event) => this.#submitted(event) },
       this.#note,
-      h('div', { class: 'field' }, this.#field, this.#button),
+      this.#chosen,
+      h(
+        'div',
+        { class: 'field' },
+        this.#field,
+        h('label', { class: 'clip', title: 'Attach files' }, icon(ICONS.clip), this.#files),
+        this.#button,
+      ),
     )
     this.#field.addEventListener('keydown', (event) => {
       // While a word is being composed (as in Japanese), Enter chooses it.
@@ -39,6 +51,8 @@ export class Composer {
       this.#changed()
       this.#chat?.typing()
     })
+    this.#files.addEventListener('change', () => this.#changed())
+    this.#unchoose.addEventListener('click', () => this.#choose(null))
     this.#stop.addEventListener('click', () => {
       this.#setEditing(undefined)
       this.#put(this.#chat?.draft.text ?? '')
@@ -77,19 +91,31 @@ export class Composer {
   }
 
   async #send(): Promise<void> {
-    const text = this.#field.value
-    if (this.#chat === undefined || text.trim() === '') return
+    const attachments = [...(this.#files.files ?? [])]
+    // A file without a word is called by its name.
+    const text = this.#field.value.trim() === '' ? attachments.map(({ name }) => name).join(', ') : this.#field.value
+    if (this.#chat === undefined || text === '') return
+    const { files } = this.#files
     const replaced = this.#editing
     this.#setEditing(undefined)
     this.#put('')
+    this.#choose(null)
+    const content = attachments.length === 0 ? text : { text, attachments }
     try {
-      if (replaced === undefined) await this.#chat.send(text)
-      else await this.#chat.outbox.edit(replaced, text)
+      if (replaced === undefined) await this.#chat.send(content)
+      else await this.#chat.outbox.edit(replaced, content)
     } catch (error) {
+      this.#choose(files)
       // Nothing was kept, so the words go back to where they can be kept.
       if (this.#field.value === '') this.#put(text)
       this.#onProblem(error)
     }
+  }
+
+  #choose(files: FileList | null): void {
+    if (files === null) this.#files.value = ''
+    else this.#files.files = files
+    this.#changed()
   }
 
   #put(text: string): void {
@@ -100,7 +126,10 @@ export class Composer {
   #changed(): void {
     const field = this.#field
     this.#fit()
-    this.#button.disabled = field.disabled || field.value.trim() === ''
+    const files = [...(this.#files.files ?? [])]
+    this.#chosen.hidden = files.length === 0
+    setText(this.#chosenText, files.map(fileWords).join('; '))
+    this.#button.disabled = field.disabled || (field.value.trim() === '' && files.length === 0)
     if (this.#chat !== undefined && this.#editing === undefined) this.#chat.draft.text = field.value
   }
 

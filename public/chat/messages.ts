@@ -3,7 +3,7 @@
 
 import type { Chat, State } from 'holdfast'
 import { h, ICONS, icon, reconcile, setText } from '../dom.ts'
-import { type DeliveryWords, deliveryOf } from './words.ts'
+import { type DeliveryWords, deliveryOf, fileWords } from './words.ts'
 
 type Message = State['messages'][number]
 
@@ -90,6 +90,7 @@ function makeRow({ message }: { message: Message }): HTMLElement {
     h('p', { class: 'gap', hidden: true }, 'Earlier messages are on their way'),
     h('span', { class: 'visually-hidden' }, `${ROLE_WORDS[message.role]}: `),
     h('p', { class: 'bubble' }),
+    h('ul', { class: 'files', hidden: true }),
     h('p', { class: 'meta' }, h('time', {}), isOwn && h('span', { class: 'delivery' })),
     isOwn && h('div', { class: 'choices', hidden: true }),
   )
@@ -104,6 +105,7 @@ function updateRow(
 ): void {
   const part = (name: string): HTMLElement => row.querySelector<HTMLElement>(name) as HTMLElement
   setText(part('.bubble'), message.text)
+  showFiles(part('.files'), message)
   setText(part('time'), TIME.format(message.at))
   const day = DAY.format(message.at)
   const isSameDay = previous === undefined || DAY.format(previous.at) === day
@@ -126,7 +128,25 @@ function updateRow(
   }
 }
 
-const CHOICE_WORDS = { retry: 'Send', edit: 'Edit', discard: 'Discard' } as const
+/** Each file with its way there, as long as it is on it. */
+function showFiles(list: HTMLElement, { attachments = [] }: Message): void {
+  list.hidden = attachments.length === 0
+  reconcile(
+    list,
+    attachments.map((file, index) => ({ file, index })),
+    ({ index }) => String(index),
+    () => h('li', {}, h('span', {}), h('progress', { max: 1 })),
+    (item, { file }) => {
+      const [name, bar] = [...item.children] as [HTMLElement, HTMLProgressElement]
+      setText(name, fileWords(file))
+      bar.hidden = file.progress === undefined
+      bar.setAttribute('aria-label', `Upload of ${file.name}`)
+      bar.value = file.progress ?? 1
+    },
+  )
+}
+
+const CHOICE_WORDS = { retry: 'Send', edit: 'Edit', discard: 'Discard', cancel: 'Cancel' } as const
 
 function choiceButtons(
   message: Message,
@@ -141,7 +161,7 @@ function choiceButtons(
       if (door === undefined || key === undefined) return
       try {
         if (choice === 'retry') await door.outbox.retry(key)
-        else if (choice === 'discard') await door.outbox.cancel(key)
+        else if (choice !== 'edit') await door.outbox.cancel(key)
         else door.edit(key, text)
       } catch (error) {
         door.onProblem(error)

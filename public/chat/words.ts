@@ -11,7 +11,7 @@ export interface DeliveryWords {
   readonly icon: DeliveryIcon
   readonly text: string
   /** What the visitor may do about it. */
-  readonly actions: readonly ('retry' | 'edit' | 'discard')[]
+  readonly actions: readonly ('retry' | 'edit' | 'discard' | 'cancel')[]
 }
 
 const NO_ACTION = [] as const
@@ -19,6 +19,7 @@ const ALL_ACTIONS = ['retry', 'edit', 'discard'] as const
 
 const REASONS: Readonly<Record<string, string>> = {
   MESSAGE_TOO_LONG: 'it is too long',
+  ATTACHMENT_REFUSED: 'the shop could not take the file',
   OUTBOX_REFUSED: 'the shop could not accept it',
   CONVERSATION_OVER: 'the conversation has ended',
   SERVICE_REFUSED: 'the shop could not accept it',
@@ -26,8 +27,23 @@ const REASONS: Readonly<Record<string, string>> = {
   LEASE_REVOKED: 'your session had ended',
 }
 
+/** What the files of a message still need, in percent of all that there is; nothing when they are there, or none. */
+function uploadOf(files: Message['attachments'] = []): number | undefined {
+  if (files.every(({ progress }) => progress === undefined)) return undefined
+  const all = files.reduce((sum, { size }) => sum + size, 0)
+  return Math.floor((100 * files.reduce((sum, { size, progress = 1 }) => sum + size * progress, 0)) / all)
+}
+
 /** How one of the visitor's own messages is doing. */
-export function deliveryOf({ status, code }: Pick<Message, 'status' | 'code'>, isOnline: boolean): DeliveryWords {
+export function deliveryOf(
+  { status, code, attachments }: Pick<Message, 'status' | 'code' | 'attachments'>,
+  isOnline: boolean,
+): DeliveryWords {
+  const percent = uploadOf(attachments)
+  if (percent !== undefined && (status === 'queued' || status === 'inflight')) {
+    const text = isOnline ? `Uploading, ${percent} %` : `Waiting for a connection, ${percent} % uploaded`
+    return { icon: isOnline ? 'sending' : 'waiting', text, actions: ['cancel'] }
+  }
   switch (status) {
     case 'queued':
       return { icon: 'waiting', text: isOnline ? 'Waiting' : 'Waiting for a connection', actions: NO_ACTION }
@@ -125,6 +141,12 @@ export function presenceOf({ phase, online }: Pick<State, 'phase' | 'online'>): 
     default:
       return online ? 'Connecting …' : 'Offline'
   }
+}
+
+/** A file, with its size as a person would say it. */
+export function fileWords({ name, size }: { readonly name: string; readonly size: number }): string {
+  const kb = size / 1024
+  return `${name}, ${kb < 1000 ? `${Math.max(1, Math.round(kb))} kB` : `${(kb / 1024).toFixed(1)} MB`}`
 }
 
 export const countWords = (messages: number): string => (messages === 1 ? 'One message is' : `${messages} messages are`)

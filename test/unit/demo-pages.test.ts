@@ -15,7 +15,7 @@ import {
   withSeen,
   withTyping,
 } from '../../public/agent/model.ts'
-import { bannerOf, deliveryOf, presenceOf, steadyPhase } from '../../public/chat/words.ts'
+import { bannerOf, deliveryOf, fileWords, presenceOf, steadyPhase } from '../../public/chat/words.ts'
 import {
   type Basket,
   centsOf,
@@ -91,6 +91,34 @@ describe('the words of the widget', () => {
     const words = statuses.map((status) => deliveryOf({ status }, true).text)
     expect(new Set(words).size).toBe(statuses.length)
     expect(words.filter((text) => /inflight|acked|dead|stale|parked/.test(text))).toEqual([])
+  })
+
+  test('[AT11] a file on its way says how far it is and can be cancelled; one that is there says nothing', () => {
+    const file = (progress?: number) => ({
+      name: 'a.png',
+      type: 'image/png',
+      size: 100,
+      ...(progress !== undefined && { progress }),
+    })
+    const attachments = [file(0.5), file()]
+    expect(deliveryOf({ status: 'queued', attachments }, true)).toMatchObject({
+      text: 'Uploading, 75 %',
+      actions: ['cancel'],
+    })
+    expect(deliveryOf({ status: 'inflight', attachments }, false).text).toBe('Waiting for a connection, 75 % uploaded')
+    expect(deliveryOf({ status: 'queued', attachments: [file()] }, true)).toMatchObject({
+      text: 'Waiting',
+      actions: [],
+    })
+    expect(deliveryOf({ status: 'dead', code: 'ATTACHMENT_REFUSED', attachments }, true)).toMatchObject({
+      text: 'Not sent: the shop could not take the file',
+      actions: ['retry', 'edit', 'discard'],
+    })
+    expect([500, 2_048, 3 * 1024 * 1024].map((size) => fileWords({ name: 'a', size }))).toEqual([
+      'a, 1 kB',
+      'a, 2 kB',
+      'a, 3.0 MB',
+    ])
   })
 
   test('[DM3] what did not get out says why and can be tried again or discarded', () => {
