@@ -26,6 +26,7 @@ const MODULES = {
 const BUNDLES = [
   [bundleBrowser, { holdfast: 'src/index.ts' }, { apart: { './local-host.ts': './holdfast-local-host.js' } }],
   [bundleBrowser, { tokens: 'src/tokens.ts' }, {}],
+  [bundleBrowser, { 'genesys-messenger': 'src/genesys-messenger.ts' }, {}],
   [bundleBrowser, { 'holdfast-local-host': 'src/local-host.ts' }, {}],
   [bundleBrowser, MODULES, {}],
   [bundleBrowser, { 'holdfast-sw': 'sw/prebuilt.ts' }, { format: 'iife' }],

@@ -24,6 +24,7 @@ export interface JsonPlatform {
   readonly domain: string
   readonly deployment?: string
   readonly deploymentId?: string
+  readonly isBeside?: boolean
   readonly endpoints?: { readonly messaging: string; readonly api: string; readonly cdn: string }
 }
 

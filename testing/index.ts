@@ -23,3 +23,4 @@ export {
   type GenesysSettings,
   startGenesys,
 } from './genesys.ts'
+export { type MessengerStandIn, standInMessenger } from './genesys-messenger.ts'

@@ -2,7 +2,7 @@
 // of a guest; opening and making ask nobody, the connection does (genesys-socket.ts). What answers mean: genesys-wire.ts.
 
 import type { Conversation } from '../../core/session.ts'
-import type { Outcome, PlainGrant, Platform, StreamRequest } from '../../core/ports.ts'
+import type { Connection, Outcome, PlainGrant, Platform, StreamEvent, StreamRequest } from '../../core/ports.ts'
 import { unkeyed } from '../../core/unkeyed.ts'
 import {
   configOf,
@@ -27,6 +27,11 @@ export interface GenesysOptions {
   /** Where its parts are, where they are not at the usual names below the domain: an emulator, a proxy. */
   readonly endpoints?: Partial<Endpoints>
   readonly requestTimeoutMs?: number
+  /**
+   * The vendor's own widget holds the conversation (`holdfast/genesys-messenger`): here only attributes are kept, and
+   * nothing is asked of the platform. Default: false.
+   */
+  readonly isBeside?: boolean
 }
 
 export interface GenesysDeps extends PlatformDeps {
@@ -83,13 +88,39 @@ export const genesys =
         const conversation: Conversation = { id: key, participantId, state: 'pending', ...following }
         return { ok: true, value: { conversation, attributes, version: 0, joined: false } }
       },
-      connect: (request, emit) => new GenesysSocket(socketDeps, request, emit),
+      connect: (request, emit) => (options.isBeside ? beside(emit) : new GenesysSocket(socketDeps, request, emit)),
       send: async () => NO_STREAM,
       backfill: async () => NO_STREAM,
       poll: async () => NO_STREAM,
       push: async ({ version }) => ({ ok: true, value: { conflict: false, attributes: {}, version } }),
     }
   }
+
+const BESIDE: Outcome<never> = {
+  ok: false,
+  verdict: 'refuse',
+  code: 'SERVICE_REFUSED',
+  reason: 'The vendor’s widget holds the conversation: send the message there.',
+}
+
+/** Stands for a connection that the vendor's widget has: open, and silent. */
+function beside(emit: (event: StreamEvent) => void): Connection {
+  let isOver = false
+  queueMicrotask(() => isOver || emit({ type: 'ready', headSeq: 0 }))
+  return {
+    ping: (id) => isOver || emit({ type: 'pong', id }),
+    pong() {},
+    reauth() {},
+    typing() {},
+    close() {
+      isOver = true
+    },
+    calls: {
+      send: async () => BESIDE,
+      backfill: async () => ({ ok: true, value: { resync: false, rows: [], headSeq: 0 } }),
+    },
+  }
+}
 
 function depsOf({ domain, deploymentId, endpoints, requestTimeoutMs }: GenesysOptions, deps: GenesysDeps): SocketDeps {
   const http: HttpDeps = {

@@ -46,6 +46,10 @@ function lines(platform: Platform, token = 'secret-1') {
   return { platform, connect, token }
 }
 
+const never = (): never => {
+  throw new Error('Nothing was to be asked.')
+}
+
 const sessionOf = ({ service }: Genesys) => {
   const [session] = service.sessions.values()
   if (session === undefined) throw new Error('There is no session.')
@@ -274,6 +278,18 @@ describe('a session', () => {
       await line.until(() => line.events.some((event) => event.type === 'pong' && event.id === id))
     }
     expect(emulator.service.throttled).toEqual([])
+  })
+
+  test('[GC26] beside the vendor’s widget the connection is there, and nothing is asked of the platform', async () => {
+    const deps = { deployment: 'd', now: Date.now, fetch: never, WebSocket: class {} as never }
+    const platform = genesys({ domain: 'example', isBeside: true })(deps)
+    const line = lines(platform).connect()
+    await line.ready()
+    expect(await line.backfill()).toMatchObject({ ok: true, value: { rows: [] } })
+    expect(await line.send('x')).toMatchObject({ ok: false, verdict: 'refuse' })
+    line.connection.ping('p')
+    expect(line.has('pong')).toBe(true)
+    expect(must(await platform.open({ key: 'k', wantsRefreshToken: true, conversationId: null }))).toBeDefined()
   })
 
   test('[GC15] frames that nobody knows, or that are misshapen, harm nothing', async () => {
