@@ -185,6 +185,40 @@ test('[DM18] a draft survives a reload; after the end, one press begins a new co
   await expect(agent.getByRole('complementary', { name: 'About the customer' })).toContainText('Continues')
 })
 
+test('[DM30] after the end, what was said before can be shown above the new conversation; what was parked waits for a word', async ({
+  browser,
+  page,
+  demo,
+}) => {
+  const agent = await openConsole(browser, demo.url)
+  await openShop(page, demo.url)
+  for (let number = 1; number <= 23; number++) await say(page, `line ${number}`)
+  await expectSent(page, 'line 23')
+  await press(page, 'Go offline')
+  await expect(phaseOf(page)).toHaveText('reconnecting')
+  await say(page, 'too late')
+  await choose(agent)
+  await press(agent, 'Close')
+  await expect(agent.getByText('This conversation is closed.')).toBeVisible()
+  await press(page, 'Come back')
+  const late = messageOf(page, 'too late')
+  await expect(late.locator('.delivery')).toHaveText(/^Not sent: .* in a new one\.$/)
+  await expect(late.getByRole('button')).toHaveText(['Discard'])
+
+  await press(page, 'Start a new conversation')
+  await expect(phaseOf(page)).toHaveText('live')
+  await expect(late.getByRole('button')).toHaveText(['Send', 'Discard'])
+  await late.getByRole('button', { name: 'Send' }).click()
+  await expectSent(page, 'too late')
+
+  const earlier = page.getByRole('region', { name: 'Earlier conversations' })
+  await press(page, 'Show the earlier conversation')
+  await expect(earlier.locator('.bubble')).toHaveCount(20)
+  await press(page, 'Show more')
+  await expect(earlier.locator('.bubble')).toHaveText(Array.from({ length: 23 }, (_, at) => `line ${at + 1}`))
+  await expect(earlier.getByRole('button')).toBeHidden()
+})
+
 test('[DM18] an answer to a closed chat is counted on the launcher, and read when it is opened', async ({
   browser,
   page,

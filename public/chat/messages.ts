@@ -14,6 +14,12 @@ export interface MessageActions {
   onProblem(error: unknown): void
 }
 
+export interface Situation {
+  readonly isOnline: boolean
+  /** No message can be sent before another conversation has begun. */
+  readonly isOver: boolean
+}
+
 /** How far from the end still counts as reading the end, in pixels. */
 const NEAR_END_PX = 80
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
@@ -26,7 +32,8 @@ export interface MessageList {
   scrollToEnd(): void
 }
 
-export function makeMessageList(actions: () => MessageActions | undefined): MessageList {
+/** @param above what stands before the first message */
+export function makeMessageList(actions: () => MessageActions | undefined, above: HTMLElement): MessageList {
   const items = h('ol', { class: 'messages' })
   const welcome = h(
     'p',
@@ -49,6 +56,7 @@ export function makeMessageList(actions: () => MessageActions | undefined): Mess
       tabindex: '0',
       'aria-label': 'Messages',
     },
+    above,
     welcome,
     items,
   )
@@ -58,7 +66,8 @@ export function makeMessageList(actions: () => MessageActions | undefined): Mess
   return {
     element,
     scrollToEnd: toEnd,
-    render({ messages, online, agentTyping }) {
+    render({ messages, online, agentTyping, phase }) {
+      const situation = { isOnline: online, isOver: phase === 'ended' }
       const wasNearEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END_PX
       const before = items.childElementCount
       const rows = messages.map((message, index) => ({ message, previous: messages[index - 1] }))
@@ -67,7 +76,7 @@ export function makeMessageList(actions: () => MessageActions | undefined): Mess
         rows,
         ({ message }) => nameOf(message),
         makeRow,
-        (row, { message, previous }) => updateRow(row, message, previous, online, actions),
+        (row, { message, previous }) => updateRow(row, message, previous, situation, actions),
       )
       typing.hidden = !agentTyping
       const isOwnNew = items.childElementCount > before && messages.at(-1)?.role === 'customer'
@@ -77,11 +86,11 @@ export function makeMessageList(actions: () => MessageActions | undefined): Mess
 }
 
 /** A message keeps its element when its acknowledgement brings an id. */
-const nameOf = ({ key, id, seq }: Message): string => key ?? id ?? `seq-${seq}`
+export const nameOf = ({ key, id, seq }: Message): string => key ?? id ?? `seq-${seq}`
 
 const dot = (): HTMLElement => h('i', {})
 
-function makeRow({ message }: { message: Message }): HTMLElement {
+export function makeRow({ message }: { message: Message }): HTMLElement {
   const isOwn = message.role === 'customer'
   return h(
     'li',
@@ -96,12 +105,12 @@ function makeRow({ message }: { message: Message }): HTMLElement {
   )
 }
 
-function updateRow(
+export function updateRow(
   row: HTMLElement,
   message: Message,
   previous: Message | undefined,
-  isOnline: boolean,
-  actions: () => MessageActions | undefined,
+  situation: Situation,
+  actions: () => MessageActions | undefined = () => undefined,
 ): void {
   const part = (name: string): HTMLElement => row.querySelector<HTMLElement>(name) as HTMLElement
   setText(part('.bubble'), message.text)
@@ -115,7 +124,7 @@ function updateRow(
   row.classList.toggle('follows', previous?.role === message.role && isSameDay)
   if (message.role !== 'customer') return
 
-  const words = deliveryOf(message, isOnline)
+  const words = deliveryOf(message, situation.isOnline, situation.isOver)
   const delivery = part('.delivery')
   if (delivery.textContent !== words.text) delivery.replaceChildren(icon(ICONS[words.icon]), words.text)
   row.dataset['delivery'] = words.icon

@@ -5,6 +5,7 @@ import type { Chat, State } from 'holdfast'
 import { byId, h, ICONS, icon, setText } from '../dom.ts'
 import { type BannerAction, makeBanner, makeProblem } from './banner.ts'
 import { Composer } from './composer.ts'
+import { makeEarlier } from './earlier.ts'
 import { makeMessageList } from './messages.ts'
 import { bannerOf, launcherLabel, presenceOf, steadyPhase } from './words.ts'
 
@@ -19,8 +20,10 @@ export class Widget {
   readonly #problem = makeProblem()
   readonly #banner = makeBanner((action) => this.#act(action))
   readonly #composer = new Composer(this.#problem.show)
+  readonly #earlier = makeEarlier(this.#problem.show)
   readonly #list = makeMessageList(
     () => this.#chat && { outbox: this.#chat.outbox, edit: this.#edit, onProblem: this.#problem.show },
+    this.#earlier.element,
   )
   #chat: Chat | undefined
   #unread = 0
@@ -53,6 +56,7 @@ export class Widget {
   connect(chat: Chat): void {
     this.#chat = chat
     this.#composer.connect(chat)
+    this.#earlier.connect(chat)
     this.#problem.hide()
     chat.on('problem', ({ message }) => this.showProblem(new Error(message)))
   }
@@ -65,6 +69,7 @@ export class Widget {
     this.#banner.show(bannerOf(situation))
     setText(this.#presence, presenceOf(situation))
     this.#presence.dataset['phase'] = phase
+    this.#earlier.render(state)
     this.#list.render(state)
     const isOver = phase === 'ended' || phase === 'signed-out'
     this.#composer.setEnabled(!isOver, isOver ? 'This conversation is over' : 'Write a message')

@@ -38,6 +38,7 @@ function uploadOf(files: Message['attachments'] = []): number | undefined {
 export function deliveryOf(
   { status, code, attachments }: Pick<Message, 'status' | 'code' | 'attachments'>,
   isOnline: boolean,
+  isOver = false,
 ): DeliveryWords {
   const percent = uploadOf(attachments)
   if (percent !== undefined && (status === 'queued' || status === 'inflight')) {
@@ -64,6 +65,12 @@ export function deliveryOf(
     case 'stale':
       return { icon: 'held', text: 'Held back: it is over a day old. Still send it?', actions: ALL_ACTIONS }
     case 'parked':
+      if (isOver)
+        return {
+          icon: 'held',
+          text: 'Not sent: the conversation had ended. You can send it in a new one.',
+          actions: ['discard'],
+        }
       return {
         icon: 'held',
         text: 'Held back: that conversation is over. Send it in this one?',

@@ -130,6 +130,10 @@ describe('the words of the widget', () => {
     for (const status of ['stale', 'parked'] as const) {
       expect(deliveryOf({ status }, true).actions).toEqual(expect.arrayContaining(['retry', 'discard']))
     }
+    expect(deliveryOf({ status: 'parked' }, true, true)).toMatchObject({
+      text: expect.stringContaining('in a new one'),
+      actions: ['discard'],
+    })
     for (const status of ['queued', 'inflight', 'acked', 'delivered', 'read'] as const) {
       expect(deliveryOf({ status }, true).actions).toEqual([])
     }
