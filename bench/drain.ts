@@ -38,7 +38,7 @@ async function raceOf(conversations: number, messages: number): Promise<readonly
   }
 }
 
-async function drainOurs(lab: Lab, page: Page, texts: readonly string[]): Promise<number> {
+export async function drainOurs(lab: Lab, page: Page, texts: readonly string[]): Promise<number> {
   await lab.service.kill()
   await page.evaluate(async (list) => {
     await Promise.all(

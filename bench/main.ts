@@ -7,6 +7,7 @@ import { drain } from './drain.ts'
 import { guard } from './guard.ts'
 import type { Figure } from './lab.ts'
 import { nodes } from './nodes.ts'
+import { queue } from './queue.ts'
 import { service } from './service.ts'
 import { tabs } from './tabs.ts'
 
@@ -18,6 +19,7 @@ const BENCHES: { readonly [name: string]: () => Promise<readonly Figure[]> } = {
   service,
   nodes,
   guard,
+  queue,
 }
 
 const args = process.argv.slice(2)

@@ -39,6 +39,8 @@ export const DOORS: ReadonlyMap<string, readonly RegExp[]> = new Map([
   ['vitest', [TESTS]],
   ['vite', [TESTS]],
   ['fast-check', [TESTS]],
+  ['workbox-background-sync', [TESTS]],
+  ['@tanstack/offline-transactions', [TESTS]],
   ['oidc-provider', [TESTS]],
   ['oidc-client-ts', [TESTS]],
   ['@auth0/auth0-spa-js', [TESTS]],
