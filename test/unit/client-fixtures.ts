@@ -268,4 +268,4 @@ export function setUp(): { browser: FakeBrowser; worker: FakeWorker; workers: Fa
 export const CALLER: Caller = { protocol: 1, deployment: 'acme', tab: 't1', epoch: 'e1', visible: true }
 
 /** Waits for a state, never for a time. */
-export const until = <T>(check: () => T): Promise<T> => vi.waitFor(check, { interval: 1, timeout: 2_000 })
+export const until = <T>(check: () => T): Promise<T> => vi.waitFor(check, { interval: 1, timeout: 20_000 })

@@ -9,7 +9,8 @@ import { agentOf, type Created, freshKey, Visitor } from './server-visitor.ts'
 
 const MARK = 'the-mark-of-the-victim'
 const RUNS = { embedded: 3000, postgres: 1500 }
-const ANSWER_WITHIN_MS = 2000
+/** What hangs is what is looked for; a busy machine may be slow. */
+const ANSWER_WITHIN_MS = 15_000
 /** Refusals that any call may meet before it is looked at. */
 const GENERAL = ['malformed-json', 'invalid-request', 'invalid-utf8', 'body-too-large', 'not-found', 'invalid_request']
 

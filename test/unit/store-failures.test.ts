@@ -18,6 +18,8 @@ function failingPuts(name: string): void {
   })
 }
 
+/** A busy machine may be slow; what never comes is ended by this. */
+const PATIENCE = { timeout: 20_000 }
 const hungRequest = (): never => new IDBRequest() as never
 
 test('[ST12] a connection that was closed under us is opened again, and the turn is done', async () => {
@@ -219,7 +221,7 @@ describe('the high-water mark', () => {
 
   test('[ST44] past 80 % the oldest rows of all conversations go first; messages and the newest rows never', async () => {
     const { on, store } = await filled({ usage: 81, quota: 100 })
-    await vi.waitFor(async () => expect(await on.raw((database) => stored(database, 'transcript'))).toBe(200))
+    await vi.waitFor(async () => expect(await on.raw((database) => stored(database, 'transcript'))).toBe(200), PATIENCE)
     const rows = await store.rows('c1', 9_999, 999)
     expect([await store.rows('c0', 9_999, 999), rows.length, rows[0]?.seq]).toEqual([[], 200, 101])
     expect(await store.entries(9)).toEqual([entryOf(1)])
@@ -238,7 +240,7 @@ describe('the high-water mark', () => {
     const text = 'x'.repeat(OWN_ROOM_BYTES / 800)
     const rows = Array.from({ length: 460 }, (_, at) => rowOf(at + 1, 'c1', { at, text }))
     await put(store, { slots: slotsOf([], 460), putRows: rows })
-    await vi.waitFor(async () => expect(await on.raw((database) => stored(database, 'transcript'))).toBe(200))
+    await vi.waitFor(async () => expect(await on.raw((database) => stored(database, 'transcript'))).toBe(200), PATIENCE)
   })
 })
 

@@ -27,12 +27,14 @@ function page(claim: { key: string; count: number } | null = { key: 'claim', cou
   return { chat, asked, supplied, want: (lease = 'api') => want?.({ lease }) }
 }
 const jwt = (claims: object) => `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.sig`
-const settled = () => vi.waitFor(() => new Promise<void>((resolve) => setImmediate(resolve)))
+/** A busy machine may be slow; what never comes is ended by this. */
+const PATIENCE = { timeout: 20_000 }
+const settled = () => vi.waitFor(() => new Promise<void>((resolve) => setImmediate(resolve)), PATIENCE)
 
 async function given(supplier: Supplier) {
   const one = page()
   supplyTokens(one.chat, { api: supplier })
-  await vi.waitFor(() => expect(one.supplied()).toHaveLength(1))
+  await vi.waitFor(() => expect(one.supplied()).toHaveLength(1), PATIENCE)
   return one.supplied()[0]
 }
 
@@ -40,9 +42,9 @@ describe('supplying', () => {
   test('[LE41] a tab offers at once and whenever a token is wanted, until it is ended', async () => {
     const one = page()
     const off = supplyTokens(one.chat, { api: () => 't' })
-    await vi.waitFor(() => expect(one.supplied()).toHaveLength(1))
+    await vi.waitFor(() => expect(one.supplied()).toHaveLength(1), PATIENCE)
     one.want()
-    await vi.waitFor(() => expect(one.supplied()).toHaveLength(2))
+    await vi.waitFor(() => expect(one.supplied()).toHaveLength(2), PATIENCE)
     one.want('another')
     one.want('__proto__')
     off()
@@ -55,7 +57,7 @@ describe('supplying', () => {
     const one = page(null)
     const supplier = vi.fn(() => 't')
     supplyTokens(one.chat, { api: supplier })
-    await vi.waitFor(() => expect(one.asked).toHaveLength(1))
+    await vi.waitFor(() => expect(one.asked).toHaveLength(1), PATIENCE)
     await settled()
     expect(supplier).not.toHaveBeenCalled()
   })
