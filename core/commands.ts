@@ -6,21 +6,23 @@ import { IDLE } from './attempt.ts'
 import { merge, reduce as reduceContext, refusalOf } from './context.ts'
 import { type Draft, entryOf, outbox, rowOf, transcript, wipe } from './draft.ts'
 import { type ErrorCode, HoldfastError, toWire } from './errors.ts'
-import type { Change, Reply } from './inputs.ts'
+import type { Change, Input, Reply } from './inputs.ts'
 import { NO_LEASE } from './lease.ts'
 import { emptied, leaseOf, lostOf, offer, putLease } from './leases.ts'
 import { isClaimed, type Change as OutboxChange } from './outbox.ts'
 import type { Limits } from './ports.ts'
-import { isPresentOver, laneNameOf, newSession, reduce as reduceSession } from './session.ts'
+import { isPresentOver, laneNameOf, newSession, reduce as reduceSession, type Session } from './session.ts'
 import { countsIn } from './snapshot.ts'
 import { newSlots, RECENT_KEYS_MAX } from './state.ts'
 import type { Attributes, Enqueued, OutboundMessage } from './wire.ts'
+
+type Commanded = Extract<Input, { type: 'command' }>
 
 const refuse = (code: ErrorCode, message: string): Reply => ({ refusal: { code, message } })
 const DONE: Reply = { value: null }
 const replyTo = ({ refusal }: OutboxChange): Reply => (refusal === undefined ? DONE : { refusal })
 
-export function command(draft: Draft, change: Change, epoch: string, limits: Limits): Reply {
+export function command(draft: Draft, { command: change, epoch, will }: Commanded, limits: Limits): Reply {
   // A logout that is repeated, its answer lost, finds what it wanted.
   const isDone = change.type === 'logout' && draft.slots.session.isSignedOut
   if (epoch !== '' && epoch !== draft.slots.session.epoch && !isDone) {
@@ -29,6 +31,8 @@ export function command(draft: Draft, change: Change, epoch: string, limits: Lim
       'Another identity is signed in by now: this tab must read the state again before it may change it.',
     )
   }
+  if (draft.slots.session.isSignedOut && (change.type === 'set-context' || change.type === 'start-new'))
+    return refuse('EPOCH_CHANGED', 'This visitor has signed out: connect again first.')
   switch (change.type) {
     case 'enqueue':
       return { value: change.messages.map((message) => enqueue(draft, message, limits)) }
@@ -56,7 +60,7 @@ export function command(draft: Draft, change: Change, epoch: string, limits: Lim
     case 'start-new':
       return startNew(draft, change, limits)
     case 'logout':
-      return logout(draft, change.unsent)
+      return logout(draft, change.unsent, will)
     case 'offer': {
       const { state, claim } = offer(leaseOf(draft.slots, change.lease), change.key, draft.env.now)
       putLease(draft.slots, state, change.lease)
@@ -190,7 +194,7 @@ function startNew(draft: Draft, change: Change & { type: 'start-new' }, limits: 
 }
 
 /** Nothing of this identity stays. What is unsent is the site's decision, made before. */
-export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse'): Reply {
+export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse', will?: Commanded['will']): Reply {
   const { session } = draft.slots
   if (session.isSignedOut) return DONE
   const { queued, inflight, parked = 0, dead, stale } = countsIn(draft.slots)
@@ -203,14 +207,25 @@ export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse'): Rep
   }
   // Also where the answer to the first opening was lost: the cookie may have come with it.
   const hasNobody = session.id === null && session.opening.status === 'idle' && session.farewell === null
+  const isTold = will === undefined ? hasNobody : will === null && session.farewell === null
+  forget(draft, {
+    isSignedOut: true,
+    farewell: isTold ? null : IDLE,
+    will: will ?? session.will ?? null,
+  })
+  return DONE
+}
+
+/** Another identity from here on, and nothing of the one before. The database is deleted when this is committed. */
+export function forget(draft: Draft, session: Partial<Session>): void {
   const fresh = newSlots(draft.env.key(), [])
+  const { rev, lease, leases, session: former } = draft.slots
   Object.assign(draft.slots, fresh, {
-    rev: draft.slots.rev,
+    rev,
     // Generations go on counting, so that a late word about a former token is no word about the next one.
-    lease: { ...NO_LEASE, generation: draft.slots.lease.generation },
-    leases: emptied(draft.slots.leases),
-    session: { ...fresh.session, isSignedOut: true, tabs: session.tabs, farewell: hasNobody ? null : IDLE },
+    lease: { ...NO_LEASE, generation: lease.generation },
+    leases: emptied(leases),
+    session: { ...fresh.session, tabs: former.tabs, wipe: 'due', ...session },
   })
   wipe(draft)
-  return DONE
 }

@@ -110,7 +110,7 @@ export function decide(view: View, inputs: readonly Input[], wanted: Wanted, set
   const draft = newDraft(view, env, setup.unkeyed)
   const replies = inputs.map((input) => {
     const limits = draft.slots.limits ?? setup.capabilities.limits
-    if (input.type === 'command') return command(draft, input.command, input.epoch, limits)
+    if (input.type === 'command') return command(draft, input, limits)
     fold(draft, input)
     return undefined
   })
@@ -145,17 +145,21 @@ function planPhases(draft: Draft, setup: Setup): EpochMs | undefined {
   const isOpenable = slots.lease.status === 'none' || (slots.lease.status === 'held' && setup.isBroker)
   const canOpen = canCall || (isGranted && isOpenable)
   const { farewell } = slots.session
+  const part = farewell === null ? undefined : planFarewell({ ...slots.session, farewell }, env)
+  if (part !== undefined) {
+    slots.session = part.state
+    if (part.action !== undefined) draft.actions.push(part.action)
+    // The cookie would open the session of who is gone. A token is taken out already, and in nobody's way.
+    if (setup.isBroker) return part.wakeAt
+  }
   const isBlocked = !canConnect(slots, platformLeases(setup), env.now)
   const gate = { isWanted: isWanted(slots), canOpen, canCall, isBlocked, attributes: slots.context.values }
-  const isParting = setup.isBroker && farewell !== null
-  const { state, action, wakeAt } = isParting
-    ? planFarewell({ ...slots.session, farewell }, env)
-    : planSession(slots.session, gate, env)
+  const { state, action, wakeAt } = planSession(slots.session, gate, env)
   const heldUntil = action?.type === 'connect' ? draft.unkeyed?.admit(draft, 'connect') : undefined
-  if (heldUntil !== undefined) return heldUntil
+  if (heldUntil !== undefined) return earliest(part?.wakeAt, heldUntil)
   slots.session = state
   if (action !== undefined) draft.actions.push(action)
-  return wakeAt
+  return earliest(part?.wakeAt, wakeAt)
 }
 
 /** A cookie that was used already, answer unknown, is used again under the same key: for the service it is one use. */

@@ -85,9 +85,9 @@ function hurryAll(draft: Draft): void {
 }
 
 function tabs(draft: Draft, count: number | undefined, isArrival: boolean): void {
-  const { session: state } = draft.slots
+  const { epoch, farewell, will, isSignedOut, wipe } = draft.slots.session
   // After a logout the next tab that comes begins as somebody new.
-  if (isArrival && state.isSignedOut) draft.slots.session = { ...newSession(state.epoch), farewell: state.farewell }
+  if (isArrival && isSignedOut && wipe === null) draft.slots.session = { ...newSession(epoch), farewell, will }
   if (count !== undefined) session(draft, { type: 'tabs-changed', count })
 }
 

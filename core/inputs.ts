@@ -4,7 +4,7 @@ import type { AttachAction, AttachedInput } from './attach.ts'
 import type { Claim } from './attempt.ts'
 import type { PushAction } from './context.ts'
 import type { ErrorCode } from './errors.ts'
-import type { Grant, RefreshAction } from './lease.ts'
+import type { Grant, RefreshAction, Sealed } from './lease.ts'
 import type { AskAction } from './leases.ts'
 import type { Outcome, StreamReport } from './ports.ts'
 import type { SendAction } from './sends.ts'
@@ -32,7 +32,8 @@ export type Change = Extract<
 >
 
 export type Input =
-  | { readonly type: 'command'; readonly command: Change; readonly epoch: string }
+  /** `will`: with a logout, what the service can be told with; null is nothing, and absent that a cookie does it. */
+  | { readonly type: 'command'; readonly command: Change; readonly epoch: string; readonly will?: Sealed | null }
   /** The pump is ours: whatever another incarnation had in hand is ours to do. */
   | { readonly type: 'started' }
   | { readonly type: 'woken'; readonly isOnline: boolean }

@@ -3,6 +3,7 @@
 
 import { type Attempt, begin, type Claim, claimOf, type Env, isDue, nextAt } from './attempt.ts'
 import { type Asked, CLOSED, isOver, needsOpening, type Session } from './session.ts'
+import type { Sealed } from './lease.ts'
 import type { Attributes, EpochMs } from './wire.ts'
 
 export interface OpenAction {
@@ -25,6 +26,8 @@ export interface ConnectAction {
 export interface PartAction {
   readonly type: 'part'
   readonly claim: Claim
+  /** Nothing where a cookie says who is gone. */
+  readonly will: Sealed | null
 }
 
 export const OPEN_TIMEOUT_MS = 15_000
@@ -64,13 +67,13 @@ export function plan(session: Session, gate: Gate, env: Env): SessionPlan {
   return connect(session, conversation.id, env)
 }
 
-/** Tells the service that its cookie names nobody any more: before that is done nobody else is opened with it. */
+/** Tells the service that a visitor is gone. A cookie goes on naming them until then, so nobody else is opened with it. */
 export function planFarewell(session: Session & { readonly farewell: Attempt }, env: Env): SessionPlan {
   if (!isDue(session.farewell, env)) return later(session, session.farewell)
   const farewell = begin(session.farewell, env, PART_TIMEOUT_MS)
   return {
     state: { ...session, farewell },
-    action: { type: 'part', claim: claimOf(farewell) },
+    action: { type: 'part', claim: claimOf(farewell), will: session.will ?? null },
     wakeAt: farewell.retryAt,
   }
 }

@@ -77,7 +77,7 @@ export interface Writes {
   readonly dropFiles?: readonly string[]
   /** The conversation ends at `seq`: rows above are dropped, before the puts. */
   readonly rowsEnd?: { readonly conversationId: string; readonly seq: number }
-  /** Empties everything but the slots, which are replaced. */
+  /** Empties everything but the slots, which are replaced: the keys of the vault first of all. */
   readonly wipe?: boolean
 }
 
@@ -105,6 +105,14 @@ export interface Store {
   file(key: string, index: number): Promise<unknown>
   /** Every entry, oldest first, at most `limit`. */
   entries(limit: number): Promise<readonly Entry[]>
+  /**
+   * Ends a wipe whose turn is committed (`session.wipe`): what was emptied is deleted and made anew, for a browser keeps
+   * on its disk for long what was only emptied. Then everything is read again. Nothing is deleted where no wipe is due.
+   * Safe to be repeated, at the same time too, and to be killed at any step.
+   *
+   * @returns how many records of a former identity are still there
+   */
+  shred(): Promise<number>
 }
 
 /** Seals secrets for the store. What was sealed by one vault is opened by no other. */
@@ -113,8 +121,10 @@ export interface Vault {
   seal(secret: string): Promise<Sealed>
   /** Nothing when it cannot be opened any more: the key is gone, or it lived in the memory of a stopped worker. */
   open(sealed: Sealed): Promise<string | undefined>
-  /** Forgets every key: what was sealed stays sealed. */
+  /** Forgets every key: what was sealed stays sealed, but for what was bequeathed. */
   forget(): Promise<void>
+  /** Seals a secret under a key of its own, which lies beside it and opens nothing else. */
+  bequeath(secret: string): Promise<Sealed>
 }
 
 /** A grant as a platform hands it over, before it is sealed. */

@@ -1,9 +1,10 @@
-// Machine: one session, one conversation, one stream. Owns the three phases (discover, validate, merge) and what may
-// never be resumed. Leaves to others: the tokens (lease.ts), what is said (transcript.ts), the wire.
+// Machine: one session, one conversation, one stream: the three phases (discover, validate, merge), what may never be
+// resumed. Leaves to others: the tokens (lease.ts), what is said (transcript.ts), the wire.
 
 import { type Attempt, answers, type Claim, type Env, fail, hurry, IDLE } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
 import { type Expiry, expiryOf, isDoubtful, NO_EXPIRY } from './expiry.ts'
+import type { Sealed } from './lease.ts'
 import { CLOSED, down, type Stream, streamClosed, streamOpened } from './live.ts'
 import type { Attributes, ConversationState, EpochMs } from './wire.ts'
 
@@ -14,7 +15,7 @@ export interface Conversation {
   readonly participantId: string
   readonly state: ConversationState
   readonly previousId?: string
-  /** Set when this conversation was made because an earlier one could not be resumed. */
+  /** The earlier one that could not be resumed. */
   readonly resumedFrom?: string
   /** The conversations before this one that are known here, newest first. */
   readonly behind?: readonly string[]
@@ -35,7 +36,7 @@ export interface Session {
   readonly routing: Attributes
   /** The conversation is over and another is to be made in its place. */
   readonly isNewWanted: boolean
-  /** Open or resume, and with it the question whether what is stored is still alive. */
+  /** Open or resume: is what is stored still alive? */
   readonly opening: Attempt
   readonly making: Attempt
   /** What the running or waiting attempt to make a conversation asks for. */
@@ -49,8 +50,12 @@ export interface Session {
   readonly tabs: number
   readonly isOnline: boolean
   readonly isSignedOut: boolean
-  /** The service is still to hear that a former visitor is gone: until then the cookie goes on naming him. */
+  /** The service is still to hear that a former visitor is gone. */
   readonly farewell: Attempt | null
+  /** What it is told with, where no cookie says who is gone: sealed apart. */
+  readonly will: Sealed | null
+  /** The emptied database is still to be deleted: until then nobody new begins. */
+  readonly wipe: 'due' | null
 }
 
 export interface Asked {
@@ -59,13 +64,13 @@ export interface Asked {
   readonly attributes: Attributes
 }
 
-/** What the platform says when a session is opened or resumed. `conversation` is null when there is none to resume. */
+/** The platform's word on a session that is opened or resumed. `conversation` is null when there is none to resume. */
 export interface Opened {
   readonly sessionId: string
   readonly isAuthenticated: boolean
   readonly expiresAt: EpochMs
   readonly conversation: Conversation | null
-  /** What became of the conversation we asked for, when it is not the one above. */
+  /** Of the conversation we asked for, when it is not the one above. */
   readonly formerState?: ConversationState
   readonly isActiveElsewhere: boolean
   /** Nobody was asked: what is known of the conversation holds until the stream says otherwise. */
@@ -115,6 +120,8 @@ export const newSession = (epoch: string): Session => ({
   isOnline: true,
   isSignedOut: false,
   farewell: null,
+  will: null,
+  wipe: null,
 })
 
 /** Conversations that can be read back from the present one. */
@@ -177,9 +184,8 @@ export function reduce(session: Session, input: SessionInput, env: Env): Session
     case 'stream-closed':
       return streamClosed(session, input.claim, env, input.retryAfterMs)
     case 'parted':
-      return session.farewell !== null && answers(session.farewell, input.claim)
-        ? { ...session, farewell: null }
-        : session
+      if (session.farewell === null || !answers(session.farewell, input.claim)) return session
+      return { ...session, farewell: null, will: null }
     case 'part-failed':
       if (session.farewell === null) return session
       return { ...session, farewell: fail(session.farewell, input.claim, env, input.retryAfterMs) }

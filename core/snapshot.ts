@@ -17,7 +17,7 @@ export const SNAPSHOT_ENTRIES_MAX = 100
 /** Where the session stands, derived from the machines: nothing stores it. */
 export function phaseOf(slots: Slots, now: EpochMs): Phase {
   const { session, lease } = slots
-  const { stream, opening, making, farewell } = session
+  const { stream, opening, making, farewell, will } = session
   if (session.isSignedOut) return 'signed-out'
   if (lostOf(slots) !== undefined) return 'auth-required'
   if (session.refusal !== null) return 'ended'
@@ -25,7 +25,7 @@ export function phaseOf(slots: Slots, now: EpochMs): Phase {
   if (stream.isOpen) return stream.isMerged ? 'live' : 'merging'
   if (session.tabs === 0) return session.id === null ? 'starting' : 'dormant'
   // A second try is still the same trouble: it would only flicker.
-  const isRetrying = [opening, making, stream.attempt, farewell].some(
+  const isRetrying = [opening, making, stream.attempt, will === null ? farewell : null].some(
     (attempt) => attempt?.status === 'waiting' || (attempt?.status === 'running' && attempt.count > 1),
   )
   if (isRetrying || (lease.status === 'held' && lease.refresh.status === 'waiting' && !isUsable(lease, now)))

@@ -57,6 +57,21 @@ export const newSlots = (epoch: string, orphans: readonly Entry[], rev = 1): Slo
   recent: [],
 })
 
+/** Of a logout that is committed, the slots once the database is made anew; nothing where none is under way. */
+export const afterWipe = (slots: Slots): Slots | undefined =>
+  slots.session.wipe === 'due' ? { ...slots, rev: slots.rev + 1, session: { ...slots.session, wipe: null } } : undefined
+
+/** Is nothing of a former visitor in here? Of one who has begun since, everything is their own. */
+export const isBlank = ({ session, lease, context, outbox, transcript, recent }: Slots): boolean =>
+  !session.isSignedOut ||
+  (session.id === null &&
+    session.conversation === null &&
+    lease.status === 'none' &&
+    Object.keys({ ...context.values, ...context.dirty, ...context.sending }).length === 0 &&
+    Object.values(outbox.lanes).every(({ size }) => size === 0) &&
+    transcript.conversationId === '' &&
+    recent.length === 0)
+
 /** Has it every part that the sample has, of the same types? What is null there may be anything. */
 function isLike(value: unknown, sample: unknown): boolean {
   if (sample === null) return true

@@ -51,6 +51,7 @@ export async function openChat(host: Host, setting: Setting, browser: Browser): 
   const client = new Client(host, setting, browser)
   try {
     await client.open()
+    client.draft.clear(client.state.epoch)
     return client
   } catch (error) {
     client.close(!isHoldfastError(error, 'WORKER_UNAVAILABLE'))
@@ -98,7 +99,11 @@ export class Client implements Chat {
       place: () => [this.state.epoch, this.state.conversation?.id ?? ''],
       publish: (notice) => this.#channel.postMessage(notice),
     })
-    this.mirror.on('signed-out', () => this.draft.clear())
+    this.mirror.on('signed-out', () => {
+      this.draft.clear()
+      // The worker waits to hear that this tab shows the former visitor no more.
+      host.ping(this.#caller())
+    })
     // From before the first call, so that a page that goes away meanwhile says so.
     this.#presence = attend({
       host,
@@ -154,7 +159,7 @@ export class Client implements Chat {
     checkOptions(page)
     const { before, limit = 50 } = page
     const areWhole = Number.isInteger(limit) && Number.isInteger(before ?? 0)
-    demand(areWhole && limit >= 0, '`before` and `limit` must be whole numbers, and `limit` not below 0.')
+    demand(areWhole && limit >= 0, '`before` and `limit` must be whole, `limit` not below 0.')
     return this.#call({ type: 'history', limit, ...(before !== undefined && { before }) })
   }
 
@@ -176,7 +181,7 @@ export class Client implements Chat {
     remove: async (...names) => {
       demand(
         names.every((name) => name && typeof name === 'string'),
-        'Names of attributes must be strings and not empty.',
+        'Names of attributes must be strings.',
       )
       await this.#change(Object.fromEntries(names.map((name) => [name, null])))
     },

@@ -70,8 +70,10 @@ export class Draft {
     this.#keep()
   }
 
-  clear(): void {
-    this.#texts = {}
+  /** @param epoch whose drafts stay: what a former visitor left in a tab that slept or was killed is removed */
+  clear(epoch?: string): void {
+    // Without one nothing begins with it.
+    for (const place in this.#texts) if (!place.startsWith(epoch as string)) delete this.#texts[place]
     this.#keep()
   }
 

@@ -1,59 +1,112 @@
-// How a visitor leaves: send first if asked to, then empty everything, then tell the service, then look again.
-// What a logout changes in the state is in core/commands.ts.
+// The way out of an identity, in the order of SPEC.md, part WI: each step may be the last one of this incarnation, and the
+// next one goes on from what is stored. What is emptied, and what is owed to the service, is decided in core/commands.ts.
 
 import { HoldfastError } from '../core/errors.ts'
-import type { Input } from '../core/inputs.ts'
-import type { Answers } from '../core/wire.ts'
-import type { Ports } from './engine-ports.ts'
+import type { Sealed } from '../core/lease.ts'
+import type { Clock, Store } from '../core/ports.ts'
+import { countsIn } from '../core/snapshot.ts'
+import type { Slots } from '../core/state.ts'
+import type { Answers, Caller, Command } from '../core/wire.ts'
 import type { Performer } from './engine-perform.ts'
-import type { Reads } from './engine-reads.ts'
+import type { Tabs } from './engine-tabs.ts'
 import { CHANGED_INTERVAL_MS } from './engine-tell.ts'
 
-const LOGOUT_DRAIN_MS = 10_000
+/** So long every tab has to say that it shows the former visitor no more. One that is frozen does so when it wakes. */
+export const TOLD_TIMEOUT_MS = 1_000
+
+const DRAIN_TIMEOUT_MS = 10_000
 
 export interface Leaving {
-  readonly ports: Ports
+  readonly clock: Clock
   readonly performer: Performer
-  readonly reads: Reads
-  submit(input: Input): Promise<unknown>
-  pass(): void
-  hasPump(): boolean
-  isWaiting(): boolean
+  readonly tabs: Tabs
+  slots(): Promise<Slots>
+  will(slots: Slots): Promise<Sealed | null | undefined>
+  /** Commits the tombstone: the next identity, and nothing else. */
+  bury(caller: Caller, command: Logout, will: Sealed | null | undefined): Promise<unknown>
+  /** Tries everything now. */
+  wake(): Promise<unknown>
+  /** Learns what has been sent elsewhere. */
+  look(): Promise<unknown>
+  isSending(): boolean
+  shred(): Promise<number>
 }
 
-/**
- * Tokens are taken out first, then everything is emptied, then the service is told; last the disk is read again.
- *
- * @param wipe commits the logout
- */
-export async function logout(
-  leaving: Leaving,
-  unsent: 'send' | 'discard' | 'refuse',
-  wipe: () => Promise<unknown>,
-): Promise<Answers['logout']> {
-  const { ports, performer, reads } = leaving
-  if (unsent === 'send') await drain(leaving)
-  const { slots } = await reads.tail()
-  const revoke = await performer.revocation(slots)
-  await wipe()
-  performer.stream.close()
-  performer.tokens.forget()
-  await ports.vault.forget()
-  const [after] = await Promise.all([ports.store.tail(1, 1), revoke()])
-  const isEmpty = after.rows.length === 0 && after.entries.length === 0 && after.slots?.lease.status === 'none'
-  if (!isEmpty)
-    throw new HoldfastError('STORE_FAILED', 'Something of the former visitor is still stored: log out again.')
-  return { verified: true }
+type Logout = Command & { readonly type: 'logout' }
+
+/** @throws {HoldfastError} `OUTBOX_UNSENT`; `STORE_FAILED`: something of the former visitor is still there */
+export async function logout(leaving: Leaving, caller: Caller, command: Logout): Promise<Answers['logout']> {
+  if (command.unsent === 'send') await drain(leaving)
+  const will = await leaving.will(await leaving.slots())
+  await leaving.bury(caller, command, will)
+  leaving.performer.stream.close()
+  await leaving.performer.forget()
+  const left = await leaving.shred()
+  const { session } = await leaving.slots()
+  await told(leaving, session.epoch)
+  if (left === 0) return { verified: true }
+  throw new HoldfastError('STORE_FAILED', 'Something of the former visitor is still stored: log out again.')
+}
+
+export function isSending(slots: Slots | undefined): boolean {
+  const { queued = 0, inflight = 0 } = slots ? countsIn(slots) : {}
+  return queued + inflight > 0
 }
 
 /** Waits until the outbox has nothing on its way, for a bounded time. */
-async function drain({ ports: { clock }, submit, pass, hasPump, isWaiting }: Leaving): Promise<void> {
-  const deadline = clock.now() + LOGOUT_DRAIN_MS
-  await submit({ type: 'woken', isOnline: true })
-  pass()
-  while (clock.now() < deadline && isWaiting()) {
+export async function drain({ clock, wake, look, isSending }: Leaving): Promise<void> {
+  const deadline = clock.now() + DRAIN_TIMEOUT_MS
+  await wake()
+  while (clock.now() < deadline && isSending()) {
     await new Promise<void>((resolve) => clock.alarm(clock.now() + CHANGED_INTERVAL_MS, resolve))
-    // Elsewhere it is sent: here it shows only in a turn.
-    if (!hasPump()) await submit({ type: 'tick' })
+    await look()
+  }
+}
+
+function told({ clock, tabs }: Leaving, epoch: string): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.alarm(clock.now() + TOLD_TIMEOUT_MS, resolve)
+    tabs.whenTold(epoch, () => {
+      cancel()
+      resolve()
+    })
+  })
+}
+
+/** What a wipe left to be done, by us or by who died before. */
+export interface Shredder {
+  /** There while it is under way: nobody new begins then. It never rejects. */
+  readonly busy: Promise<unknown> | undefined
+  /** @throws {HoldfastError} what the store throws: it is still due, and left to the next logout or start */
+  readonly run: () => Promise<number>
+  look(slots: Slots): void
+}
+
+export function shredder(store: Store, done: () => void): Shredder {
+  let busy: Promise<number> | undefined
+  let tried = ''
+  const run = (): Promise<number> => {
+    busy ??= store
+      .shred()
+      .then((left) => {
+        if (left === 0) done()
+        return left
+      })
+      .finally(() => {
+        busy = undefined
+      })
+    return busy
+  }
+  const ignore = (): void => {}
+  return {
+    get busy() {
+      return busy?.catch(ignore)
+    },
+    run,
+    look({ session: { epoch, wipe } }) {
+      if (wipe !== 'due' || tried === epoch) return
+      tried = epoch
+      run().catch(ignore)
+    },
   }
 }

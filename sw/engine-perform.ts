@@ -8,6 +8,7 @@ import type { Calls, Outcome, PlainGrant, Stream, TokenSource, Tokens as NamedTo
 import type { SendAction } from '../core/sends.ts'
 import type { Slots } from '../core/state.ts'
 import { attach } from './engine-attach.ts'
+import { part } from './engine-part.ts'
 import type { Ports } from './engine-ports.ts'
 import { isLack, type Token, Tokens } from './engine-tokens.ts'
 
@@ -57,22 +58,11 @@ export class Performer {
     }
   }
 
-  /** Takes the tokens out now, so that the service can be told after everything here is emptied. */
-  async revocation(slots: Slots): Promise<() => Promise<unknown>> {
-    const { platform, sources = {} } = this.#ports
-    // Where a cookie says who somebody is, only the service can end it, and the state sees to that.
-    const own = isBroker(this.#ports) ? undefined : await this.tokens.last(slots.lease)
-    const others = await Promise.all(
-      Object.keys(slots.leases ?? {}).map(async (lease) => ({
-        lease,
-        held: await this.tokens.last(leaseOf(slots, lease)),
-      })),
-    )
-    return () =>
-      Promise.all([
-        own && platform.revoke({ ...own, conversation: slots.session.conversation ?? undefined }),
-        ...others.map(({ lease, held }) => held && (sources[lease] ?? platform).revoke?.({ lease, ...held })),
-      ])
+  /** Forgets every secret, and what was on its way for who is gone. */
+  async forget(): Promise<void> {
+    this.tokens.forget()
+    this.#gathered = []
+    await this.#ports.vault.forget()
   }
 
   async #run(action: Action, slots: Slots): Promise<void> {
@@ -86,10 +76,12 @@ export class Performer {
         return this.#inTurn(() => this.#open(action, slots))
       case 'part':
         return this.#inTurn(async () => {
-          report({ type: 'parted', claim: action.claim, outcome: await platform.revoke({}) })
+          report({ type: 'parted', claim: action.claim, outcome: await part(this.#ports, action.will) })
         })
       case 'refresh':
-        return action.lease === undefined ? this.#inTurn(() => this.#refresh(action)) : this.#refresh(action)
+        return action.lease === undefined
+          ? this.#inTurn(() => this.#refresh(action, slots.session.epoch))
+          : this.#refresh(action, slots.session.epoch)
       case 'ask':
         return this.#ports.channel.publish({ v: 1, type: 'token-wanted', lease: action.lease })
       case 'connect':
@@ -173,17 +165,20 @@ export class Performer {
     // A cookie names whom it names, whatever token is beside it.
     const isNamed = !isLack(token) && (wantsRefreshToken || this.#ports.sources?.session !== undefined)
     const answer = await platform.open(isNamed ? { ...request, token: token.value } : request)
+    // Of who is gone by now, nothing is kept: not even sealed, or in memory.
+    if (this.#epoch !== slots.session.epoch) return
     const outcome = await this.tokens.sealed(answer, async ({ opened, grant }) =>
       grant === undefined ? { opened } : { opened, grant: await this.tokens.seal(grant) },
     )
     this.#report({ type: 'opened', claim, outcome: dated(outcome, slots), generation: slots.lease.generation })
   }
 
-  async #refresh({ lease, claim, refresh }: Action & { type: 'refresh' }): Promise<void> {
+  async #refresh({ lease, claim, refresh }: Action & { type: 'refresh' }, epoch: string): Promise<void> {
     const named = lease === undefined ? {} : { lease }
     const held = await this.tokens.refreshOf(refresh)
     const source: Partial<TokenSource> = this.#ports.sources?.[lease ?? 'session'] ?? this.#ports.platform
     const answer = 'ok' in held ? held : ((await source.refresh?.({ key: claim.key, ...named, ...held })) ?? NO_SOURCE)
+    if (this.#epoch !== epoch) return
     const outcome = await this.tokens.sealed(answer, (grant: PlainGrant) => this.tokens.seal(grant))
     this.#report({ type: 'refreshed', ...named, claim, outcome })
   }

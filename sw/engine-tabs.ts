@@ -3,7 +3,7 @@
 // Time plays no part in who is gone: after a night's sleep every tab was last seen long ago.
 
 import type { Channel, Clock } from '../core/ports.ts'
-import type { Notice } from '../core/wire.ts'
+import type { Caller, Notice } from '../core/wire.ts'
 
 /** A tab that answered none of so many beats is gone. */
 const BEATS_MISSED_MAX = 3
@@ -22,6 +22,9 @@ export class Tabs {
   readonly #counting: Counting
   /** Beats since the last sign of life. */
   readonly #missed = new Map<string, number>()
+  /** The identity that each tab shows, as it said last; what others pass on says nothing of it. */
+  readonly #epochs = new Map<string, string>()
+  #awaited: { readonly epoch: string; readonly told: () => void } | undefined
   #isBeating = false
   /** The pump was asked for: who has it not by now is one of the others. */
   #isElsewhere = false
@@ -37,15 +40,29 @@ export class Tabs {
   }
 
   /** Says whether it was not known before. */
-  seen(tab: string): boolean {
+  seen({ tab, epoch }: Caller): boolean {
     if (!this.#missed.has(tab)) this.#pass('here', tab)
-    return this.#note(tab)
+    return this.#note(tab, epoch)
   }
 
   /** A tab answered a beat. Says the same. */
-  answered(tab: string): boolean {
+  answered({ tab, epoch }: Caller): boolean {
     this.#pass('here', tab)
-    return this.#note(tab)
+    return this.#note(tab, epoch)
+  }
+
+  /** Calls when every tab that called here has said that this is the identity it shows. */
+  whenTold(epoch: string, told: () => void): void {
+    this.#awaited = { epoch, told }
+    this.#lookWhoWasTold()
+  }
+
+  #lookWhoWasTold(): void {
+    const { epoch, told } = this.#awaited ?? {}
+    if (told === undefined || ![...this.#missed.keys()].every((tab) => (this.#epochs.get(tab) ?? epoch) === epoch))
+      return
+    this.#awaited = undefined
+    told()
   }
 
   /** Somebody else holds the pump: says who is here. Before that there may have been nobody to hear it. */
@@ -57,6 +74,7 @@ export class Tabs {
   /** Says whether it was known. */
   left(tab: string): boolean {
     this.#pass('gone', tab)
+    this.#epochs.delete(tab)
     return this.#missed.delete(tab)
   }
 
@@ -88,9 +106,11 @@ export class Tabs {
     if (this.#missed.size > 0) this.beat()
   }
 
-  #note(tab: string): boolean {
+  #note(tab: string, epoch?: string): boolean {
     const isNew = !this.#missed.has(tab)
     this.#missed.set(tab, 0)
+    if (epoch !== undefined) this.#epochs.set(tab, epoch)
+    this.#lookWhoWasTold()
     if (isNew) this.beat()
     return isNew
   }

@@ -5,12 +5,13 @@ import type { Env } from '../core/attempt.ts'
 import { decide, type Setup, wantedBy } from '../core/decide.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import type { Change, Input, Reply } from '../core/inputs.ts'
+import type { Sealed } from '../core/lease.ts'
 import type { Timings } from '../core/ports.ts'
-import { countsIn } from '../core/snapshot.ts'
 import type { Slots } from '../core/state.ts'
 import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts'
 import { Leases, setupOf } from './engine-leases.ts'
-import { type Leaving, logout } from './engine-logout.ts'
+import { isSending, type Leaving, logout, type Shredder, shredder } from './engine-logout.ts'
+import { willOf } from './engine-part.ts'
 import { Performer } from './engine-perform.ts'
 import type { Ports } from './engine-ports.ts'
 import { type Reads, reads } from './engine-reads.ts'
@@ -21,7 +22,7 @@ import { type Waker, waker } from './engine-wake.ts'
 import { Tabs } from './engine-tabs.ts'
 
 const READS: readonly Command['type'][] = ['pull', 'history', 'list-outbox', 'diagnose']
-/** So many inputs share one transaction at most. */
+// So many inputs share one transaction at most.
 const BATCH_MAX = 512
 
 interface Submission {
@@ -39,7 +40,6 @@ export class Engine {
   readonly #reads: Reads
   /** Tokens that tabs supply, and such as are lent to calls of the site's own. */
   readonly leases: Leases
-  readonly #leaving: Leaving
   #queue: Submission[] = []
   #owed: Submission[] = []
   #turning: Promise<void> | undefined
@@ -47,6 +47,8 @@ export class Engine {
   #last: Slots | undefined
   #hasPump = false
   readonly #tabs: Tabs
+  readonly #leaving: Leaving
+  readonly #shredder: Shredder
   readonly #teller: Teller
   readonly #wake: Waker
   /** A turn failed, and may have been committed all the same: claims of ours may be on the disk that nobody carries out. */
@@ -75,13 +77,6 @@ export class Engine {
     this.#reads = reads(ports, () => this.#submit({ type: 'tick' }), history)
     this.#teller = teller(ports, async () => (await this.#reads.pull([])).snapshot)
     const desk = { ports, submit: (input: Input) => this.#submit(input), pass: () => this.#pass() }
-    this.#leaving = {
-      ...desk,
-      performer: this.#performer,
-      reads: this.#reads,
-      hasPump: () => this.#hasPump,
-      isWaiting: () => this.isWaiting,
-    }
     this.leases = new Leases({
       ...desk,
       tokens: this.#performer.tokens,
@@ -94,6 +89,18 @@ export class Engine {
       hasPump: () => this.#hasPump,
       changed: () => this.#report(this.#tabCount()),
     })
+    this.#shredder = shredder(ports.store, () => this.#report({ type: 'tick' }))
+    this.#leaving = {
+      ...ports,
+      performer: this.#performer,
+      slots: async () => (await this.#reads.tail()).slots,
+      will: (slots) => willOf(ports, this.#performer.tokens, slots),
+      bury: (caller, command, will) => this.#change(caller, command, will),
+      wake: () => this.#submit({ type: 'woken', isOnline: true }).then(() => this.#pass()),
+      look: async () => (this.#hasPump ? null : this.#submit({ type: 'tick' })),
+      isSending: () => isSending(this.#last),
+      ...{ shred: this.#shredder.run, tabs: this.#tabs },
+    }
   }
 
   /** Asks for the pump and runs the first turn. Safe to call again: it happens once. */
@@ -116,8 +123,9 @@ export class Engine {
   async run<C extends Command>(caller: Caller, command: C, show?: Show): Promise<AnswerTo<C>> {
     const isLeaving = command.type === 'bye'
     if (isLeaving) this.#teller.forget(caller.tab)
+    if (caller.epoch === '') await this.#shredder.busy
     if (show !== undefined && command.type === 'pull') this.#teller.watch(caller.tab, show)
-    const isNews = isLeaving ? this.#tabs.left(caller.tab) : this.#tabs.seen(caller.tab)
+    const isNews = isLeaving ? this.#tabs.left(caller.tab) : this.#tabs.seen(caller)
     const counted = isNews ? this.#submit(this.#tabCount(isLeaving ? undefined : caller)) : undefined
     // A tab that has just come sees the state as it is with it, and not the logout of the visitor before. One that knows
     // who it is may read at once: after a death it need not wait for the first turn of the next life.
@@ -130,7 +138,7 @@ export class Engine {
 
   /** A tab is there: the answer to a beat. */
   ping(caller: Caller): void {
-    if (this.#tabs.answered(caller.tab)) this.#report(this.#tabCount(caller))
+    if (this.#tabs.answered(caller)) this.#report(this.#tabCount(caller))
     void this.start()
   }
 
@@ -147,10 +155,9 @@ export class Engine {
     await this.#submit({ type: 'tick' })
   }
 
-  /** Messages wait to be sent, as far as this incarnation has seen. */
+  /** Messages wait to be sent, or a farewell to be said, as far as this incarnation has seen. */
   get isWaiting(): boolean {
-    const { queued = 0, inflight = 0 } = this.#last ? countsIn(this.#last) : {}
-    return queued + inflight > 0
+    return isSending(this.#last) || (this.#last?.session.farewell ?? null) !== null
   }
 
   /** Resolves when nothing is in hand: no turn, no call. An open stream does not count. */
@@ -187,16 +194,17 @@ export class Engine {
       case 'borrow':
         return this.leases.borrow(command)
       case 'logout':
-        return logout(this.#leaving, command.unsent, () => this.#change(caller, command))
+        return logout(this.#leaving, caller, command)
       default:
         return this.#change(caller, command)
     }
   }
 
-  async #change(caller: Caller, command: Change): Promise<Answers[Command['type']]> {
+  async #change(caller: Caller, command: Change, will?: Sealed | null): Promise<Answers[Command['type']]> {
     const looked = this.#ports.screen?.(command)
     const screened = looked instanceof Promise ? await looked : looked
-    const reply = await this.#submit({ type: 'command', command: screened?.command ?? command, epoch: caller.epoch })
+    const changed = { type: 'command', command: screened?.command ?? command, epoch: caller.epoch } as const
+    const reply = await this.#submit(will === undefined ? changed : { ...changed, will })
     this.#pass()
     if (reply === undefined) throw new HoldfastError('STORE_FAILED', 'The change was not stored.')
     if ('refusal' in reply) throw new HoldfastError(reply.refusal.code, reply.refusal.message)
@@ -270,6 +278,7 @@ export class Engine {
     if (this.#isUnsure) this.#wake.afterFailure()
     else this.#wake.at(decision.wakeAt)
     if (this.#hasPump) this.#performer.perform(decision.actions, decision.slots)
+    this.#shredder.look(decision.slots)
   }
 
   /** What a tab asked for is refused. What came from outside comes only once: it is owed to the next turn. */

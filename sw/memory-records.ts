@@ -103,6 +103,12 @@ export class Records {
     )
   }
 
+  /** How many are of another identity. */
+  strangers(epoch: string | undefined): number {
+    const rows = [...this.#transcripts.values()].flatMap((shelf) => shelf.all())
+    return [...this.entries.all(), ...rows].filter((record) => record.epoch !== epoch).length
+  }
+
   write({ putEntries, dropEntries, putRows, putFiles = [], dropFiles = [], rowsEnd, wipe }: Writes): void {
     if (wipe) {
       this.files.clear()

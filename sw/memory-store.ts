@@ -3,7 +3,7 @@
 
 import type { Entry } from '../core/outbox.ts'
 import type { Store } from '../core/ports.ts'
-import type { Slots } from '../core/state.ts'
+import { afterWipe, type Slots } from '../core/state.ts'
 import { copy, newest, Records } from './memory-records.ts'
 import type { KeyStore } from './vault.ts'
 
@@ -34,6 +34,7 @@ export function memoryStore(seed?: Slots, kept: readonly Entry[] = []): OpenStor
       const result = decide({ slots: copy(slots), orphans, runs, ...records.find(keys), corrupt: 0 })
       // Copied whole before anything changes: what cannot be stored changes nothing, as on a disk.
       const writes = copy(result.writes)
+      if (writes.wipe) secret = undefined
       slots = writes.slots
       records.write(writes)
       return result
@@ -47,6 +48,11 @@ export function memoryStore(seed?: Slots, kept: readonly Entry[] = []): OpenStor
     rows: async (conversationId, before, limit) => records.rowsOf(conversationId, before, limit),
     file: async (key, index) => copy(records.files.get(key)?.[index]),
     entries: async (limit) => copy(records.entries.first(limit)),
+    async shred() {
+      slots = slots && (afterWipe(slots) ?? slots)
+      const epoch = slots?.session.epoch
+      return records.strangers(epoch)
+    },
     keys: {
       get: async () => secret,
       putIfAbsent: async (key) => (secret ??= key),

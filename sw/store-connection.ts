@@ -32,7 +32,23 @@ export interface Connection {
   close(): void
 }
 
-export function connectTo(name: string, clock: Clock): Connection {
+async function openWith(name: string, seed: Seed, blocking: () => void): Promise<Database> {
+  let isNew = false
+  const database = await openDB<Schema>(name, SCHEMA_VERSION, {
+    upgrade(opened, from, _, transaction) {
+      isNew = from === 0
+      return upgrade(opened, from, transaction as Transaction<'versionchange'>)
+    },
+    blocking,
+  })
+  if (isNew) await seed(database)
+  return database
+}
+
+type Seed = (database: Database) => Promise<void>
+
+/** @param seed fills a database that has just been made */
+export function connectTo(name: string, clock: Clock, seed: Seed = async () => {}): Connection {
   let current: Promise<Database> | undefined
 
   const within = <T>(ms: number, work: Promise<T>): Promise<T> =>
@@ -47,11 +63,8 @@ export function connectTo(name: string, clock: Clock): Connection {
   }
 
   const connect = async (): Promise<Database> => {
-    const opening = openDB<Schema>(name, SCHEMA_VERSION, {
-      upgrade: (database, from, _, transaction) => upgrade(database, from, transaction as Transaction<'versionchange'>),
-      // A newer worker must not wait for us; what is under way here still ends well.
-      blocking: () => letGo(),
-    })
+    // A newer worker must not wait for us; what is under way here still ends well.
+    const opening = openWith(name, seed, () => letGo())
     return within(OPEN_TIMEOUT_MS, opening).catch((error) => {
       letGo(opening)
       throw error

@@ -6,10 +6,11 @@ import { type Entry, OUTBOX_ENTRIES_MAX } from '../core/outbox.ts'
 import type { Clock } from '../core/ports.ts'
 import type { Slots } from '../core/state.ts'
 import { memoryStore, type OpenStore } from './memory-store.ts'
-import { type Connection, isLost } from './store-connection.ts'
+import { type Connection, ignore, isLost } from './store-connection.ts'
 import { oldest, survive } from './store-records.ts'
 import { EVICT_ROWS, type Estimates, evict, isTight, LOOK_ROWS, ownBytes } from './store-room.ts'
 import type { Transaction } from './store-schema.ts'
+import { isWipeDue, shred, type Shredded } from './store-shred.ts'
 
 export interface StoreDeps {
   readonly clock: Clock
@@ -36,6 +37,9 @@ export interface Ground {
   /** So many rows were written: now and then somebody looks how full the disk is. Nobody needs to wait for it. */
   watchRoom(rows: number): Promise<void>
   isMemory(): boolean
+  isWipeDue(): Promise<boolean>
+  /** Deletes what a wipe has emptied; whatever else is asked for waits meanwhile. */
+  shred(): Promise<Shredded>
   close(): void
 }
 
@@ -78,9 +82,29 @@ function roomWatch(use: Use, room: Estimates | undefined): Ground['watchRoom'] {
   }
 }
 
+async function withRoom<T>(
+  attempt: () => Promise<T>,
+  make: (rows: number) => Promise<number>,
+  instead: () => Promise<T>,
+): Promise<T> {
+  for (let rows = EVICT_ROWS; ; rows *= 8) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!isFull(error)) throw translate(error)
+      if ((await make(rows).catch(() => 0)) === 0) return instead()
+    }
+  }
+}
+
+/** Emptied it is in any case: that was committed before. */
+const inMemory = async (store: OpenStore): Promise<Shredded> => ({ slots: undefined, left: await store.shred() })
+
 /** @param last the slots as last committed, for a session that must go on without its disk */
-export function groundOf(connection: Connection, deps: StoreDeps, last: () => Slots | undefined): Ground {
-  const { onProblem, room = globalThis.navigator?.storage } = deps
+export function groundOf(name: string, connection: Connection, deps: StoreDeps, last: () => Slots | undefined): Ground {
+  const { clock, onProblem, room = globalThis.navigator?.storage } = deps
+  /** There while the database is made anew. */
+  let gate: Promise<unknown> | undefined
   let memory: OpenStore | undefined
 
   const toMemory = (code: ErrorCode, why: string, entries: readonly Entry[] = []): OpenStore => {
@@ -94,6 +118,7 @@ export function groundOf(connection: Connection, deps: StoreDeps, last: () => Sl
   }
 
   const attempt: Use = async (mode, isDurable, work, instead) => {
+    if (gate !== undefined) await gate
     if (memory !== undefined) return instead(memory)
     try {
       return await connection.transact(mode, isDurable ? 'strict' : 'relaxed', work)
@@ -110,20 +135,28 @@ export function groundOf(connection: Connection, deps: StoreDeps, last: () => Sl
   return {
     open: () => connection.open().catch(() => toMemory('STORE_FAILED', 'The browser lets nothing be stored here')),
     use,
-    async useWithRoom(...of) {
-      for (let rows = EVICT_ROWS; ; rows *= 8) {
-        try {
-          return await attempt(...of)
-        } catch (error) {
-          if (!isFull(error)) throw translate(error)
-          // Where nothing is left to make way, or not even a row can be removed, memory has room for the messages.
-          if ((await makeRoom(use, rows).catch(() => 0)) === 0)
-            return of[3](toMemory('STORE_FULL', 'The disk is full', await waiting(use)))
-        }
-      }
-    },
+    useWithRoom: (...of) =>
+      withRoom(
+        () => attempt(...of),
+        (rows) => makeRoom(use, rows),
+        // Where nothing is left to make way, or not even a row can be removed, memory has room for the messages.
+        async () => of[3](toMemory('STORE_FULL', 'The disk is full', await waiting(use))),
+      ),
     watchRoom: roomWatch(use, room),
     isMemory: () => memory !== undefined,
+    isWipeDue: async () => memory === undefined && isWipeDue(connection).catch(() => false),
+    shred() {
+      if (memory !== undefined) return inMemory(memory)
+      const why = 'The emptied database cannot be deleted before whoever holds it lets go'
+      const work = shred(name, connection, clock).catch((error) => {
+        if (isLost(error)) return inMemory(toMemory('STORE_FAILED', why))
+        throw translate(error)
+      })
+      gate = work.catch(ignore).finally(() => {
+        gate = undefined
+      })
+      return work
+    },
     close: () => connection.close(),
   }
 }

@@ -6,7 +6,7 @@ import type { Tail, View, Wanted, Writes } from '../core/ports.ts'
 import { isSlots, type Slots } from '../core/state.ts'
 import { emptyTranscript, isRow, type Row } from '../core/transcript.ts'
 import { ignore } from './store-connection.ts'
-import type { StoreName, Transaction } from './store-schema.ts'
+import { type StoreName, STORES, type Transaction } from './store-schema.ts'
 
 /** So many keys are looked up one by one; more are read as a range, because keys made together lie together. */
 const KEYS_ONE_BY_ONE_MAX = 8
@@ -170,7 +170,7 @@ function write(
   issue: (write: Promise<unknown>) => void,
 ): void {
   const [outbox, transcript, files] = [tx.objectStore('outbox'), tx.objectStore('transcript'), tx.objectStore('files')]
-  if (wipe) for (const store of [outbox, transcript, files, tx.objectStore('quarantine')]) issue(store.clear())
+  if (wipe) for (const name of STORES) if (name !== 'slots') issue(tx.objectStore(name).clear())
   for (const key of dropFiles) issue(files.delete(IDBKeyRange.bound([key], [key, []])))
   for (const { key, contents } of putFiles)
     for (const [index, content] of contents.entries()) issue(files.put(content, [key, index]))

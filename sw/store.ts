@@ -2,33 +2,36 @@
 // Connections, transactions and the schema have files of their own (store-*.ts); what is stored is decided in core/.
 
 import { corruption } from '../core/advice.ts'
-import type { Slots } from '../core/state.ts'
+import { afterWipe, type Slots } from '../core/state.ts'
 import type { OpenStore } from './memory-store.ts'
 import { connectTo, ignore } from './store-connection.ts'
 import { groundOf, type StoreDeps, type Use } from './store-ground.ts'
 import { fileOf, find, oldest, repair, rowsOf, tail, turn } from './store-records.ts'
 import { databaseOf, type Transaction } from './store-schema.ts'
+import { exhume } from './store-shred.ts'
 
 export type { StoreDeps } from './store-ground.ts'
 
 /** Opens the store of a deployment. It never fails: without a database it is one in memory, and `onProblem` says so. */
 export async function openStore(deployment: string, deps: StoreDeps): Promise<OpenStore> {
   const { clock, onProblem } = deps
+  const name = databaseOf(deployment)
   let last: Slots | undefined
-  const ground = groundOf(connectTo(databaseOf(deployment), clock), deps, () => last)
+  const connection = connectTo(name, clock, (database) => exhume(name, database))
+  const ground = groundOf(name, connection, deps, () => last)
   await ground.open()
   const { use, useWithRoom, watchRoom } = ground
+  const finishWipe = async (): Promise<number> => {
+    const { slots, left } = await ground.shred()
+    last = slots ?? (last && (afterWipe(last) ?? last))
+    return left
+  }
+  // A logout that was killed half-way is finished before anybody is shown anything.
+  if (await ground.isWipeDue()) await finishWipe().catch(ignore)
   const reads = readsOf(use, () => last)
   return {
     ...reads,
-    async tail(rowsMax, entriesMax) {
-      const { isBroken, ...seen } = await reads.tail(rowsMax, entriesMax)
-      if (!isBroken) return seen
-      const count = await use('readwrite', false, repair, async () => 0)
-      if (count > 0) onProblem(corruption(count))
-      // As if for the first time: the turn that this asks for has the rows fetched again.
-      return { ...seen, slots: undefined }
-    },
+    tail: mendedTail(use, reads, onProblem),
     get kind() {
       return ground.isMemory() ? 'memory' : 'durable'
     },
@@ -46,6 +49,7 @@ export async function openStore(deployment: string, deps: StoreDeps): Promise<Op
       watchRoom(putRows.length).catch(ignore)
       return answer.result
     },
+    shred: finishWipe,
     close: () => ground.close(),
   }
 }
@@ -54,6 +58,18 @@ const DELETED = {
   code: 'STORE_FAILED' as const,
   message: 'The database was deleted: what was unsent in it is lost, the session goes on.',
 }
+
+/** A tail in which something is broken has it put aside. */
+const mendedTail =
+  (use: Use, reads: ReturnType<typeof readsOf>, onProblem: StoreDeps['onProblem']): OpenStore['tail'] =>
+  async (rowsMax, entriesMax) => {
+    const { isBroken, ...seen } = await reads.tail(rowsMax, entriesMax)
+    if (!isBroken) return seen
+    const count = await use('readwrite', false, repair, async () => 0)
+    if (count > 0) onProblem(corruption(count))
+    // As if for the first time: the turn that this asks for has the rows fetched again.
+    return { ...seen, slots: undefined }
+  }
 
 /** What is no key is replaced: what it sealed, if anything, nobody can open. */
 const keyIn = async (tx: Transaction): Promise<CryptoKey | undefined> => {
@@ -64,7 +80,7 @@ const keyIn = async (tx: Transaction): Promise<CryptoKey | undefined> => {
 function readsOf(
   use: Use,
   last: () => Slots | undefined,
-): Omit<OpenStore, 'kind' | 'turn' | 'close' | 'tail'> & {
+): Omit<OpenStore, 'kind' | 'turn' | 'close' | 'tail' | 'shred'> & {
   tail(rows: number, entries: number): ReturnType<typeof tail>
 } {
   const look =

@@ -56,6 +56,8 @@ export interface FaultProxy {
   halfOpen(isHalfOpen: boolean): void
   /** Every token that has passed so far is answered 401 from now on, as after its expiry. */
   expireTokens(): void
+  /** Every access token that has passed so far. */
+  tokens(): readonly string[]
   /** Resets every connection once. */
   reset(): void
   /** Resolves when `count` requests in all have matched and, if `isAnswered`, the service has answered them. */
@@ -91,6 +93,7 @@ export async function startProxy(targetPort: number, port = 0): Promise<FaultPro
     offline: (isOffline) => proxy.setOffline(isOffline),
     halfOpen: (isHalfOpen) => proxy.setHalfOpen(isHalfOpen),
     expireTokens: () => proxy.expireTokens(),
+    tokens: () => [...proxy.tokens],
     reset: () => proxy.reset(),
     seen: (match, count = 1, isAnswered = false) => proxy.seen(match, count, isAnswered),
     count: (match) => proxy.count(match, false),
@@ -106,7 +109,7 @@ class Proxying {
   readonly exchanges: Exchange[] = []
   readonly #rules = new Set<Live>()
   readonly #sockets = new Set<Socket>()
-  readonly #tokens = new Set<string>()
+  readonly tokens = new Set<string>()
   readonly #expired = new Set<string>()
   readonly #waiting = new Set<() => void>()
   readonly #pipes = new Set<(isHeld: boolean) => void>()
@@ -138,7 +141,7 @@ class Proxying {
     const exchange = this.#note(incoming)
     const token = incoming.headers.authorization
     if (token !== undefined && this.#expired.has(token)) return this.#refuseToken(exchange, incoming, outgoing)
-    if (token !== undefined) this.#tokens.add(token)
+    if (token !== undefined) this.tokens.add(token)
     const action = this.#actionFor(exchange)
     if (action?.type === 'refuse') return void incoming.socket.resetAndDestroy()
     if (action?.type === 'answer') {
@@ -222,7 +225,7 @@ class Proxying {
   }
 
   expireTokens(): void {
-    for (const token of this.#tokens) this.#expired.add(token)
+    for (const token of this.tokens) this.#expired.add(token)
   }
 
   reset(): void {

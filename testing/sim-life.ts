@@ -139,6 +139,7 @@ export class Life {
       rows: (conversationId, before, limit) => this.#use(() => store.rows(conversationId, before, limit)),
       entries: (limit) => this.#use(() => store.entries(limit)),
       file: (key, index) => this.#use(() => store.file(key, index)),
+      shred: () => this.#use(() => store.shred()),
     }
   }
 
@@ -154,8 +155,14 @@ export class Life {
           disk.secrets.set(box, secret)
           return { sealed: box }
         }),
-      open: ({ sealed }) => soon(() => disk.secrets.get(String(sealed))),
+      open: ({ sealed }) => soon(() => disk.secrets.get(String(sealed)) ?? disk.wills.get(String(sealed))),
       forget: () => soon(() => disk.secrets.clear()),
+      bequeath: (secret) =>
+        soon(() => {
+          const box = world.dice.hex(16)
+          disk.wills.set(box, secret)
+          return { sealed: box }
+        }),
     }
   }
 }

@@ -4,7 +4,7 @@
 import { HoldfastError } from '../core/errors.ts'
 import type { Entry } from '../core/outbox.ts'
 import type { Store, View, Wanted, Writes } from '../core/ports.ts'
-import type { Slots } from '../core/state.ts'
+import { afterWipe, type Slots } from '../core/state.ts'
 import type { Row } from '../core/transcript.ts'
 import type { Faults } from './faults.ts'
 import type { World } from './world.ts'
@@ -37,6 +37,8 @@ export class Disk {
   readonly files = new Map<string, readonly unknown[]>()
   /** Secrets under their seal; a vault that forgets empties it. */
   readonly secrets = new Map<string, string>()
+  /** Secrets under a key of their own, which a vault that forgets leaves alone. */
+  readonly wills = new Map<string, string>()
   /** Told of every commit, when it is on the disk. */
   onCommit: (writes: Writes) => void = () => {}
   /** Ways back from what was committed since the last strict commit, newest last. */
@@ -73,6 +75,7 @@ export class Disk {
     }
     this.slots = deepFreeze(writes.slots)
     if (writes.wipe) {
+      this.secrets.clear()
       this.entries.clear()
       this.rows.clear()
       this.files.clear()
@@ -101,6 +104,20 @@ export class Disk {
       for (const [name, row] of ended) this.rows.set(name, row)
       if (before.rows !== undefined) refill(this.rows, before.rows)
     })
+  }
+
+  /** What a wipe left to be done. It is on the disk at once, and no power cut takes it back. */
+  shred(): void {
+    const next = this.slots && afterWipe(this.slots)
+    if (next === undefined) return
+    this.slots = deepFreeze(next)
+    this.#undo = []
+  }
+
+  /** Records that are not of the present identity. */
+  strangers(): number {
+    const epoch = this.slots?.session.epoch
+    return [...this.entries.values(), ...this.rows.values()].filter((record) => record.epoch !== epoch).length
   }
 
   /** The power is cut: the last `draw` part of what was never promised is gone. */
@@ -198,7 +215,21 @@ export function simStore(disk: Disk, world: World, owner: Owner, faults: () => F
     },
     file: (key, index) => read(() => disk.files.get(key)?.[index]),
     entries: (limit) => read(() => [...disk.entries.values()].sort(bySeq).slice(0, limit)),
+    shred: () => shred(disk, owner, dice.chance(faults().storeAborted), (run) => after(latencyMs(), run)),
   }
+}
+
+/** Killed before its instant, it is still due. */
+function shred(disk: Disk, owner: Owner, isRefused: boolean, soon: (run: () => void) => void): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const begin = (end: () => void) => {
+      if (owner.isAlive && !isRefused) disk.shred()
+      end()
+      if (isRefused) reject(failed('could not be deleted'))
+      else resolve(disk.strangers())
+    }
+    disk.enqueue({ owner, begin: (end) => soon(() => begin(end)) })
+  })
 }
 
 const failed = (what: string): HoldfastError => new HoldfastError('STORE_FAILED', `The database ${what}.`)

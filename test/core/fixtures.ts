@@ -144,6 +144,12 @@ export class Play {
     return this.tick()
   }
 
+  /** What a logout has emptied is made anew. */
+  async shredded(): Promise<Decision> {
+    await this.store.shred()
+    return this.tick()
+  }
+
   /** What is due at once is done. */
   async again(): Promise<Decision> {
     return (this.seen.wakeAt ?? Infinity) <= this.now ? this.tick() : this.seen

@@ -613,6 +613,7 @@ describe('identities', () => {
     expect(await play.command({ type: 'logout', unsent: 'refuse' }, epoch)).toEqual({ value: null })
     expect([phase(play), play.slots.session.epoch === epoch]).toEqual(['signed-out', false])
     await play.turn(parted(play))
+    await play.shredded()
     const { rev, session, lease, ...rest } = play.slots
     const fresh = newSlots(session.epoch, [])
     expect({ ...rest, rev: 0, session: { ...session, tabs: 0 }, lease: { ...lease, generation: 0 } }).toEqual({
@@ -682,6 +683,7 @@ describe('identities', () => {
     const { epoch } = play.slots.session
     await play.command({ type: 'logout', unsent: 'discard' }, epoch)
     await play.turn(parted(play))
+    await play.shredded()
     await play.turn({ type: 'tabs', count: 2, isArrival: true })
     await play.opened({ sessionId: 's2' })
     await play.made('c2')
@@ -710,6 +712,7 @@ describe('identities', () => {
     expect(play.seen.replies).toMatchObject([{ value: [{ error: { code: 'EPOCH_CHANGED' } }] }])
     await play.turn({ type: 'tabs', count: 1, isArrival: false })
     expect(phase(play)).toBe('signed-out')
+    await play.shredded()
     await play.turn({ type: 'tabs', count: 2, isArrival: true })
     expect([play.types(), play.slots.session.epoch, phase(play)]).toEqual([['open'], after, 'validating'])
   })
@@ -744,6 +747,7 @@ describe('a farewell', () => {
     const play = await live()
     await play.command({ type: 'logout', unsent: 'discard' }, play.slots.session.epoch)
     const { key } = play.claimOf('part')
+    await play.shredded()
     await play.turn({ type: 'tabs', count: 2, isArrival: true })
     expect(play.types()).toEqual([])
     await play.turn(parted(play, failure('retry')))
@@ -760,7 +764,9 @@ describe('a farewell', () => {
     const play = new Play()
     play.setup = { ...SETUP, isBroker }
     await play.turn({ type: 'started' }, { type: 'tabs', count: 1, isArrival: true })
-    await play.command({ type: 'logout', unsent: 'discard' }, play.slots.session.epoch)
+    const { epoch } = play.slots.session
+    const logout = { type: 'command', command: { type: 'logout', unsent: 'discard' }, epoch } as const
+    await play.turn(isBroker ? logout : { ...logout, will: null })
     expect(play.types()).toEqual(due)
   })
 })

@@ -34,6 +34,7 @@ storeContract('the simulated disk', async () => {
       running(world, store.rows(conversationId, before, limit)).then((list) => structuredClone(list)),
     file: (key, index) => running(world, store.file(key, index)),
     entries: (limit) => running(world, store.entries(limit)).then((list) => structuredClone(list)),
+    shred: () => running(world, store.shred()),
     close() {},
   }
   return open

@@ -230,8 +230,9 @@ describe('draft', () => {
     chat.draft.text = 'I was about to'
     expect((await reload(browser)).draft.text).toBe('I was about to')
     expect((await reload(browser, { conversation: { id: 'c2', state: 'active' } })).draft.text).toBe('')
-    expect((await reload(browser, { epoch: 'e2' })).draft.text).toBe('')
     expect((await reload(browser)).draft.text).toBe('I was about to')
+    expect((await reload(browser, { epoch: 'e2' })).draft.text).toBe('')
+    expect([...browser.stored.values()].join()).not.toContain('I was about to')
   })
 
   test('[PG15] begun before there was a conversation, it goes along into the first', async () => {

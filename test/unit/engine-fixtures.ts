@@ -125,6 +125,10 @@ export function watchedStore(log: string[]) {
       else log.push('turn')
       return result
     },
+    async shred() {
+      log.push('shred')
+      return inner.shred()
+    },
     async tail(rows, entries) {
       tails += 1
       const tail = await inner.tail(rows, entries)
@@ -136,6 +140,8 @@ export function watchedStore(log: string[]) {
     store,
     /** What the vault has sealed. */
     boxes: new Map<string, string>(),
+    /** What the vault has bequeathed. */
+    wills: new Map<string, string>(),
     fail: (...errors: Error[]) => {
       failures = [...failures, ...errors]
     },
@@ -193,11 +199,16 @@ export function rig(options: Options = {}) {
     },
     async open({ sealed }) {
       options.vaultFails?.()
-      return boxes.get(String(sealed))
+      return boxes.get(String(sealed)) ?? disk.wills.get(String(sealed))
     },
     async forget() {
       log.push('forget')
       boxes.clear()
+    },
+    async bequeath(secret) {
+      const will = `will ${disk.wills.size + 1}`
+      disk.wills.set(will, secret)
+      return { sealed: will }
     },
   }
   const ports: Ports = {
