@@ -35,7 +35,7 @@ export class Draft {
     this.#desk = desk
     this.#item = `holdfast:draft:${desk.deployment}`
     this.#offs = [
-      browser.listen('pagehide', () => this.#keep('')),
+      browser.listen('pagehide', () => this.#letGo()),
       browser.listen('pageshow', (event) => {
         // From the back/forward cache: another page of this tab may have written meanwhile.
         if ((event as PageTransitionEvent).persisted) this.#load()
@@ -66,7 +66,9 @@ export class Draft {
     demand(typeof text === 'string', 'A draft must be a string.')
     const [epoch, conversationId] = this.#desk.place()
     delete this.#texts[`${epoch}/`]
-    this.#texts[`${epoch}/${conversationId}`] = text
+    const place = `${epoch}/${conversationId}`
+    if (text) this.#texts[place] = text
+    else delete this.#texts[place]
     this.#keep()
   }
 
@@ -85,20 +87,29 @@ export class Draft {
   /** The tab lets go: the next page in it takes the draft without asking. */
   release(): void {
     for (const off of this.#offs) off()
-    this.#keep('')
+    this.#letGo()
   }
+
+  /** Another chat of this page may have a draft, where we have none. */
+  #letGo(): void {
+    if (this.#hasAny()) this.#keep('')
+  }
+
+  #hasAny = () => Object.keys(this.#texts).length > 0
 
   /** Takes what is stored. Says whose it is, if nobody has let go of it. */
   #load(): string {
     try {
       const { tab, texts } = Object(JSON.parse(this.#browser.storage().getItem(this.#item) ?? '{}'))
       this.#texts = Object(texts)
-      this.#keep()
-      return tab
+      if (this.#hasAny()) {
+        this.#keep()
+        return tab
+      }
     } catch {
       // Blocked, or not ours: we begin without drafts.
-      return ''
     }
+    return ''
   }
 
   #keep(tab = this.#desk.tab): void {

@@ -286,6 +286,21 @@ describe('draft', () => {
     expect((await reload(first)).draft.text).toBe('mine alone')
   })
 
+  test('[PG31] a second chat of the same page takes nothing from the first, and an empty draft asks nobody', async () => {
+    const browser = new FakeBrowser()
+    const { chat } = await at(browser)
+    chat.draft.text = 'in the first'
+    const { chat: second } = await at(browser)
+    expect(second.draft.text).toBe('')
+    const again = await reload(browser)
+    expect(again.draft.text).toBe('in the first')
+    again.draft.text = ''
+    const crashed = copyOf(browser)
+    again.disconnect()
+    await at(crashed)
+    expect(crashed.timers).not.toContain(ANSWER_MS)
+  })
+
   test('[PG31] where the page before could not let go, its draft is taken when it does not answer in time', async () => {
     const crashed = new FakeBrowser()
     const { chat } = await at(crashed)
