@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { withKeys } from './backing.ts'
+import { checkGenesys, linesOfProbes } from './check/genesys.ts'
 import { CHECKS, checkService, linesOf } from './check/index.ts'
 import { deadLetters } from './commands.ts'
 import { StoreBusyError, StoreUnavailableError } from './drivers/driver.ts'
@@ -19,6 +20,7 @@ const USAGE = `holdfast: the session service
   holdfast serve [--port ${DEFAULT_PORT}] [--host 127.0.0.1] [STORE] [--durability full|fast] [--backups FOLDER]
   holdfast agent-token [STORE] --deployment demo --name Kim [--agent ID]
   holdfast check [--deployment demo] [--json] [--quick] URL
+  holdfast check genesys --deployment ID --domain mypurecloud.ie [--origin https://shop.example] [--json]
   holdfast dead-letters [STORE] [--deployment demo] [--retry] URL
   holdfast renew-keys [STORE]
   holdfast backup [--data ${DEFAULT_DATA}] FILE
@@ -44,6 +46,8 @@ const OPTIONS = {
   agent: { type: 'string' },
   json: { type: 'boolean' },
   quick: { type: 'boolean' },
+  domain: { type: 'string' },
+  origin: { type: 'string' },
   retry: { type: 'boolean' },
   backups: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
@@ -132,12 +136,25 @@ async function agentToken(values: Values): Promise<void> {
 
 /** Sees a service from outside: does it keep what a persistence layer relies on? */
 async function check(values: Values, [, url = '', ...more]: string[]): Promise<void> {
+  if (url === 'genesys' && more.length === 0) return probe(values)
   if (!URL.canParse(url) || more.length > 0) throw new UsageError('check needs the address of one service.')
   // The quick way leaves out what waits for a protocol ping, most of a minute with some proxies.
   const checks = values.quick === true ? CHECKS.filter(({ id }) => id !== 'ping-protocol') : CHECKS
   const report = await checkService({ url, deployment: String(values.deployment ?? 'demo') }, checks)
   console.log(values.json === true ? JSON.stringify(report, null, 2) : linesOf(report).join('\n'))
   if (report.failed > 0) process.exitCode = 1
+}
+
+/** Asks a real Genesys deployment what no document says for certain. */
+async function probe({ deployment, domain, origin = 'http://localhost', json }: Values): Promise<void> {
+  if (deployment === undefined || domain === undefined)
+    throw new UsageError(
+      'check genesys needs --deployment and --domain, and --origin where not every site may connect.',
+    )
+  const lab = { deploymentId: String(deployment), domain: String(domain), origin: String(origin) }
+  const probes = await checkGenesys(lab)
+  console.log(json === true ? JSON.stringify({ ...lab, probes }, null, 2) : linesOfProbes(probes).join('\n'))
+  if (probes.some(({ holds }) => holds === false)) process.exitCode = 1
 }
 
 async function listDeadLetters(values: Values, [, url = '', ...more]: string[]): Promise<void> {

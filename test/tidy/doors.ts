@@ -28,7 +28,7 @@ export const DOORS: ReadonlyMap<string, readonly RegExp[]> = new Map([
   ['@valibot/to-json-schema', [/^server\/(openapi|schemas)\.ts$/]],
   ['valibot', [/^server\/(schemas[^/]*|socket|routes\/[^/]+)\.ts$/]],
   ['jose', [/^server\/(keys|tokens|identity)\.ts$/, TESTS]],
-  ['ws', [/^server\/(stream|socket|check\/streams)\.ts$/, /^testing\//, TESTS]],
+  ['ws', [/^server\/(stream|socket|check\/(streams|genesys))\.ts$/, /^testing\//, TESTS]],
   ['node:sqlite', [/^server\/drivers\/sqlite[^/]*\.ts$/]],
   ['libsql', [/^server\/drivers\/sqlite[^/]*\.ts$/]],
   ['pg', [/^server\/(drivers|fanout)\/postgres\.ts$/, TESTS]],
