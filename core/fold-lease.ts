@@ -13,3 +13,10 @@ type Rejection = Pick<Input & { type: 'rejected' }, 'generation' | 'lease' | 'is
 
 export const reject = (draft: Draft, { generation, lease: name, isForgotten }: Rejection): void =>
   lease(draft, { type: isForgotten ? 'forgotten' : 'rejected', generation }, name)
+
+/** What somebody who uses a token says of it. */
+export function foldLease(draft: Draft, input: Input & { type: 'rejected' | 'proved' | 'needed' }): void {
+  if (input.type === 'needed') draft.needed.add(input.lease)
+  else if (input.type === 'proved') lease(draft, { type: 'accepted', generation: input.generation }, input.lease)
+  else reject(draft, input)
+}

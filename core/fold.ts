@@ -10,7 +10,7 @@ import { type Draft, entryOf, followConversation, outbox, receive, rowOf, transc
 import { expiryOf } from './expiry.ts'
 import { attached } from './fold-attach.ts'
 import type { Input } from './inputs.ts'
-import { lease, reject } from './fold-lease.ts'
+import { foldLease, lease, reject } from './fold-lease.ts'
 import type { Outcome } from './ports.ts'
 import { newSession, reduce as reduceSession, type SessionInput } from './session.ts'
 import type { Row } from './transcript.ts'
@@ -37,10 +37,9 @@ export function fold(draft: Draft, input: Happening): void {
     case 'tabs':
       return tabs(draft, input.count, input.isArrival)
     case 'rejected':
-      return reject(draft, input)
+    case 'proved':
     case 'needed':
-      draft.needed.add(input.lease)
-      return
+      return foldLease(draft, input)
     case 'opened':
       return opened(draft, input)
     case 'parted':

@@ -47,6 +47,8 @@ export type Input =
       readonly lease?: string
       readonly isForgotten?: boolean
     }
+  /** A call of the site's own went well with this token. */
+  | { readonly type: 'proved'; readonly generation: number; readonly lease: string }
   /** Somebody waits for a token of this lease. */
   | { readonly type: 'needed'; readonly lease: string }
   | {

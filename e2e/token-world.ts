@@ -103,7 +103,7 @@ export async function connectOwn(
     deployment: 'demo',
   })
   globalThis.chat.on('problem', (problem) => globalThis.problems.push(problem))
-  const lib = '/lib/tokens.js'
+  const lib = new URL('/lib/tokens.js', location.href).href
   globalThis.tokens = await import(lib)
   if (supplied === null) return
   globalThis.tokens.supplyTokens(globalThis.chat, {

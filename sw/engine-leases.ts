@@ -17,6 +17,7 @@ import { isLack, type Token, type Tokens } from './engine-tokens.ts'
 export const LEND_TIMEOUT_MS = 10_000
 /** What is fetched on demand is due only in the turn that says so: it is said again. */
 const ASK_AGAIN_MS = 1_000
+const PROVED_AFTER_MS = 30_000
 /** So many tries that brought nothing to use end the lease. */
 export const SUPPLIES_MAX = 3
 
@@ -37,9 +38,18 @@ export interface Desk {
   pass(): void
 }
 
+/** A token to call with. */
+export interface Lent extends Token {
+  readonly expiresAt: number
+  /** The call was not refused for its token. */
+  worked(): void
+}
+
 export class Leases {
   readonly #desk: Desk
   #waiting: (() => void)[] = []
+  readonly #proved = new Map<string, number>()
+  readonly #borrowed = new Map<string, { readonly generation: number; readonly at: number }>()
   readonly #supplying = new Map<string, Promise<null>>()
 
   constructor(desk: Desk) {
@@ -106,7 +116,7 @@ export class Leases {
    * @param spent the generation that was refused: another one is wanted
    * @throws {HoldfastError} why there is none
    */
-  async lend(name: string, spent?: number): Promise<Token & { readonly expiresAt: number }> {
+  async lend(name: string, spent?: number): Promise<Lent> {
     const { ports, tokens, slots, submit, pass } = this.#desk
     const deadline = ports.clock.now() + LEND_TIMEOUT_MS
     if (spent !== undefined) await submit({ type: 'rejected', lease: name, generation: spent })
@@ -116,7 +126,10 @@ export class Leases {
       const state = await slots()
       const lease = leaseOf(state, name)
       const token = await tokens.of(state, name)
-      if (!isLack(token) && lease.status === 'held') return { ...token, expiresAt: lease.grant.expiresAt }
+      if (!isLack(token) && lease.status === 'held') {
+        const { value, generation } = token
+        return { value, generation, expiresAt: lease.grant.expiresAt, worked: () => this.#worked(name, generation) }
+      }
       if (lease.status === 'lost')
         throw new HoldfastError(lease.code, 'The lease is lost: the visitor must sign in again.')
       if (now >= deadline)
@@ -131,11 +144,24 @@ export class Leases {
     }
   }
 
+  /** Told once for each generation: a row of refusals is one of tokens that never worked. */
+  #worked(lease: string, generation: number): void {
+    if (this.#proved.get(lease) === generation) return
+    this.#proved.set(lease, generation)
+    // What cannot be stored now is told by the next generation.
+    this.#desk.submit({ type: 'proved', lease, generation }).catch(() => {})
+  }
+
   /** For a page, where the site lets pages have it. */
   async borrow({ lease, spent }: Command & { type: 'borrow' }): Promise<Answers['borrow']> {
     if (!this.#desk.ports.lent?.includes(lease))
       throw new HoldfastError('LEASE_EXPIRED', `Pages may not have the token of "${lease}": see "lent" in the worker.`)
-    const { value: token, generation, expiresAt } = await this.lend(lease, spent)
+    const { value: token, generation, expiresAt, worked } = await this.lend(lease, spent)
+    // A page says only what was refused. What it had for so long, and asks for again, it has used.
+    const known = this.#borrowed.get(lease)
+    const now = this.#desk.ports.clock.now()
+    if (known?.generation !== generation) this.#borrowed.set(lease, { generation, at: now })
+    else if (now - known.at >= PROVED_AFTER_MS) worked()
     return { token, generation, expiresAt }
   }
 

@@ -72,7 +72,10 @@ async function authorized(
   const hasBody = !/^(GET|HEAD)$/.test(request.method)
   const spare = !hasBody || REPEATABLE.test(request.headers.get('content-type') ?? '') ? request.clone() : undefined
   const response = await fetch(withToken(request, token.value))
-  if (response.status !== 401) return response
+  if (response.status !== 401) {
+    token.worked()
+    return response
+  }
   if (response.redirected) {
     // The browser takes the header away when a redirect leaves the origin. Where that led to another one of the list, that
     // one gets its own.
@@ -82,7 +85,10 @@ async function authorized(
     return other === undefined ? response : fetch(withToken(new Request(response.url, request), other.value))
   }
   const fresh = spare && (await worker.lend(route.deployment, route.lease, token.generation).catch(() => undefined))
-  return spare === undefined || fresh === undefined ? response : fetch(withToken(spare, fresh.value))
+  if (spare === undefined || fresh === undefined) return response
+  const second = await fetch(withToken(spare, fresh.value))
+  if (second.status !== 401) fresh.worked()
+  return second
 }
 
 function withToken(request: Request, token: string): Request {

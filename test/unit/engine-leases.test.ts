@@ -155,6 +155,31 @@ describe('lending', () => {
     expect(api.asked).toEqual([{ key: expect.any(String), lease: 'api', refreshToken: 'refresh-1' }])
   })
 
+  test('[LE13] tokens that worked for a while are no row of refusals, whoever used them', async () => {
+    const one = await liveRig(lending(source()))
+    await supplies(one, { token: 'api-1', refreshToken: 'refresh-1', expiresIn: 1_200 })
+    for (let generation = 1; generation < 10; generation++) {
+      const { worked } = await one.engine.leases.lend('api')
+      worked()
+      await one.engine.leases.lend('api', generation)
+    }
+    for (let generation = 10; generation < 20; generation++) {
+      await borrow(one)
+      await pass(one, 40 * SECOND)
+      await borrow(one)
+      await borrow(one, generation)
+    }
+    expect(await borrow(one)).toMatchObject({ generation: 20 })
+  })
+
+  test('[LE13] three that never worked end the lease', async () => {
+    const one = await liveRig(lending(source()))
+    await supplies(one, { token: 'api-1', refreshToken: 'refresh-1', expiresIn: 1_200 })
+    await borrow(one, 1)
+    await borrow(one, 2)
+    await expect(borrow(one, 3)).rejects.toMatchObject({ code: 'LEASE_EXPIRED' })
+  })
+
   test('[LE40] while nothing comes the wait is bounded, and its end has a code', async () => {
     const one = await liveRig(lending())
     const waiting = borrow(one).catch((error: unknown) => error)

@@ -21,6 +21,7 @@ function worker(
     value: `${lease}-${(spent ?? 0) + 1}`,
     generation: (spent ?? 0) + 1,
     expiresAt: 0,
+    worked: () => {},
   }),
 ) {
   const self = new EventTarget()
@@ -77,7 +78,7 @@ describe('what is left alone', () => {
     { origin: '*' },
   ])('[FH1] $origin is no origin of a list', ({ origin }) => {
     vi.stubGlobal('self', new EventTarget())
-    const lend = async () => ({ value: '', generation: 1, expiresAt: 0 })
+    const lend = async () => ({ value: '', generation: 1, expiresAt: 0, worked: () => {} })
     expect(() => authorizeFetch({ lend }, [{ origin, deployment: 'acme' }])).toThrow(TypeError)
   })
 })
