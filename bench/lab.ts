@@ -109,7 +109,7 @@ export async function openLab(options: { deployments?: readonly string[] } = {})
   }
 }
 
-async function launch(): Promise<Browser> {
+export async function launch(): Promise<Browser> {
   const found = await findBrowser('chromium')
   const args = [
     '--disable-gpu',

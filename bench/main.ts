@@ -8,6 +8,7 @@ import { guard } from './guard.ts'
 import type { Figure } from './lab.ts'
 import { nodes } from './nodes.ts'
 import { queue } from './queue.ts'
+import { refresh } from './refresh.ts'
 import { service } from './service.ts'
 import { tabs } from './tabs.ts'
 
@@ -20,6 +21,7 @@ const BENCHES: { readonly [name: string]: () => Promise<readonly Figure[]> } = {
   nodes,
   guard,
   queue,
+  refresh,
 }
 
 const args = process.argv.slice(2)

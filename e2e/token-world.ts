@@ -25,6 +25,7 @@ export async function startApi(): Promise<Api> {
     response.setHeader('access-control-allow-headers', '*, authorization')
     response.setHeader('access-control-allow-methods', '*')
     response.setHeader('access-control-expose-headers', '*')
+    response.setHeader('access-control-max-age', '600')
     if (request.method === 'OPTIONS') return void response.end()
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -27,14 +27,19 @@ export interface StrictIssuer {
 }
 
 export async function strictIssuer(
-  options: { readonly accessSeconds?: number; readonly dpop?: boolean; readonly port?: number } = {},
+  options: {
+    readonly accessSeconds?: number
+    readonly dpop?: boolean
+    readonly port?: number
+    readonly path?: string
+  } = {},
 ): Promise<StrictIssuer> {
   const hold: StrictIssuer['hold'] = {}
   const posts: { status: number }[] = []
   let handler: (request: IncomingMessage, response: ServerResponse) => void = () => {}
   const server = createServer((request, response) => handler(request, response))
   await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve))
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}${options.path ?? ''}`
   const provider = providerAt(issuer, options)
   let ended = 0
   provider.on('grant.revoked', () => {
@@ -44,7 +49,7 @@ export async function strictIssuer(
   handler = (request, response) => void serve(request, response, callback, posts, hold)
   return {
     issuer,
-    tokenEndpoint: `${issuer}/token`,
+    tokenEndpoint: new URL('/token', issuer).href,
     posts,
     hold,
     revoked: () => ended,
@@ -64,6 +69,8 @@ async function serve(
   posts: { status: number }[],
   hold: StrictIssuer['hold'],
 ): Promise<void> {
+  // As auth0-spa-js calls it.
+  if (request.url === '/oauth/token') request.url = '/token'
   if (request.method !== 'POST' || !request.url?.startsWith('/token')) return void callback(request, response)
   await hold.before?.()
   const end = response.end.bind(response) as (...rest: unknown[]) => ServerResponse
