@@ -33,21 +33,18 @@ export interface Connection {
 }
 
 async function openWith(name: string, seed: Seed, blocking: () => void): Promise<Database> {
-  let isNew = false
   const database = await openDB<Schema>(name, SCHEMA_VERSION, {
-    upgrade(opened, from, _, transaction) {
-      isNew = from === 0
-      return upgrade(opened, from, transaction as Transaction<'versionchange'>)
-    },
+    upgrade: (opened, from, _, transaction) => upgrade(opened, from, transaction as Transaction<'versionchange'>),
     blocking,
   })
-  if (isNew) await seed(database)
+  // Not only where it is made here: who made it may have been killed before it was seeded.
+  if ((await database.count('slots')) === 0) await seed(database)
   return database
 }
 
 type Seed = (database: Database) => Promise<void>
 
-/** @param seed fills a database that has just been made */
+/** @param seed fills a database in which there is nothing */
 export function connectTo(name: string, clock: Clock, seed: Seed = async () => {}): Connection {
   let current: Promise<Database> | undefined
 

@@ -121,6 +121,16 @@ describe('the end of a wipe', () => {
     await expectClean(one)
   })
 
+  test('[WI6] killed when the database is made anew and nothing is in it yet, the tombstone is found', async () => {
+    const one = bench()
+    ;(await loggedOut(one)).close()
+    await putAside(one)
+    await one.raw((database) => database.clear('slots'))
+    const store = await one.open()
+    expect((await store.tail(1, 1)).slots?.session).toMatchObject({ epoch: 'next', isSignedOut: true, wipe: null })
+    await expectClean(one)
+  })
+
   test('[WI6] two incarnations that do it at the same time delete nothing of the next visitor', async () => {
     const one = bench()
     const first = await loggedOut(one)
