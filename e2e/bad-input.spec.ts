@@ -90,8 +90,8 @@ test.describe('what a site hands over', () => {
   test('[PG10] other wrong arguments are TypeErrors that name what is wrong', async ({ world }) => {
     const tab = await liveTab(world)
     const calls: readonly [() => unknown, RegExp][] = [
-      [() => globalThis.chat.history({ limit: -1 }), /whole numbers/],
-      [() => globalThis.chat.history({ before: 1.5 }), /whole numbers/],
+      [() => globalThis.chat.history({ limit: -1 }), /must be whole/],
+      [() => globalThis.chat.history({ before: 1.5 }), /must be whole/],
       [() => globalThis.chat.context.set({ cart: { value: 12 } } as never), /strings and booleans/],
       [() => globalThis.chat.context.set(null as never), /strings and booleans/],
       [() => globalThis.chat.logout({ unsent: 'maybe' as never }), /'send', 'discard' or 'refuse'/],
@@ -280,13 +280,13 @@ test.describe('a configuration', () => {
       what: 'of a platform that nobody knows',
       override: json('{"deployments":{"demo":{"platform":{"type":"pigeon","url":"/"}}}}'),
       code: 'CONFIG_INVALID',
-      sentence: /"demo" needs a "platform" with "url" and a "type" of: session-service/,
+      sentence: /"demo" needs a "platform" with "url" \(or "domain"\) and a "type" of: session-service/,
     },
     {
       what: 'without a url',
       override: json('{"deployments":{"demo":{"platform":{"type":"session-service"}}}}'),
       code: 'CONFIG_INVALID',
-      sentence: /needs a "platform" with "url"/,
+      sentence: /needs a "platform" with "url" \(or "domain"\)/,
     },
     {
       what: 'with a vault that nobody knows',

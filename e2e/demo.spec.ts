@@ -111,6 +111,7 @@ test('[DM16] every fault on one conversation: the agent reads each message once 
   await expectSent(page, 'six')
 
   await press(page, 'Restart the server')
+  await expect(phaseOf(page)).toHaveText('reconnecting')
   await say(page, 'seven')
   await expectSent(page, 'seven')
   await expect(phaseOf(page)).toHaveText('live', { timeout: FOUND_MS })
