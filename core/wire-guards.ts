@@ -48,7 +48,7 @@ export const isDelta = (value: unknown): value is AttributeDelta =>
   isShape(value) &&
   Object.entries(value).every(([name, one]) => name && (one === null || /^(string|boolean)$/.test(typeof one)))
 
-const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0
+export const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0
 
 const COMMANDS: { readonly [T in Command['type']]: (command: Shape) => boolean } = {
   pull: (c) => Array.isArray(c.keys) && c.keys.every(isKey),

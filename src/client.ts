@@ -11,7 +11,7 @@ import {
   type Command,
   PROTOCOL_VERSION,
 } from '../core/wire.ts'
-import { isNotice } from '../core/wire-guards.ts'
+import { isCount, isNotice } from '../core/wire-guards.ts'
 import type { Chat, ChatEvents, State } from './api.ts'
 import { Batch } from './batch.ts'
 import type { Browser } from './browser.ts'
@@ -158,8 +158,8 @@ export class Client implements Chat {
   readonly history: Chat['history'] = async (page = {}) => {
     checkOptions(page)
     const { before, limit = 50 } = page
-    const areWhole = Number.isInteger(limit) && Number.isInteger(before ?? 0)
-    demand(areWhole && limit >= 0, '`before` and `limit` must be whole, `limit` not below 0.')
+    const areWhole = isCount(limit) && Number.isInteger(before ?? 0)
+    demand(areWhole, '`before` and `limit` must be whole, `limit` not below 0.')
     return this.#call({ type: 'history', limit, ...(before !== undefined && { before }) })
   }
 
@@ -240,8 +240,7 @@ export class Client implements Chat {
     if (notice.type === 'changed') this.mirror.hear(notice.rev)
     else if (notice.type === 'token-wanted') this.mirror.emit(['token-wanted', { lease: notice.lease }])
     else if (notice.type === 'problem') {
-      const { code, message } = notice
-      const tell = () => this.mirror.emit(['problem', { code, message }])
+      const tell = () => this.mirror.complain(notice)
       if (this.#isOpen) tell()
       else this.#early.push(tell)
     } else {

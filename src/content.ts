@@ -42,11 +42,11 @@ export function messageOf(content: string | Content, key: string): OutboundMessa
 
 export function checkAttributes(values: unknown): asserts values is Attributes {
   const isRight = isDelta(values) && !Object.values(values).includes(null)
-  demand(isRight, 'Attributes must be an object of strings and booleans, each with a name.')
+  demand(isRight, 'Attributes must be an object of named strings and booleans.')
 }
 
 export function checkKey(key: unknown): void {
-  demand(typeof key === 'string' && key !== '', 'A message is named by the `key` of its receipt, a string.')
+  demand(typeof key === 'string' && key !== '', 'A message is named by its `key`, a string.')
 }
 
 export function checkOptions(options: unknown): void {

@@ -66,9 +66,7 @@ export class Draft {
     demand(typeof text === 'string', 'A draft must be a string.')
     const [epoch, conversationId] = this.#desk.place()
     delete this.#texts[`${epoch}/`]
-    const place = `${epoch}/${conversationId}`
-    if (text) this.#texts[place] = text
-    else delete this.#texts[place]
+    this.#texts[`${epoch}/${conversationId}`] = text
     this.#keep()
   }
 
@@ -95,12 +93,12 @@ export class Draft {
     if (this.#hasAny()) this.#keep('')
   }
 
-  #hasAny = () => Object.keys(this.#texts).length > 0
+  #hasAny = () => Object.values(this.#texts).some(Boolean)
 
   /** Takes what is stored. Says whose it is, if nobody has let go of it. */
   #load(): string {
     try {
-      const { tab, texts } = Object(JSON.parse(this.#browser.storage().getItem(this.#item) ?? '{}'))
+      const { tab, texts } = Object(JSON.parse(this.#browser.storage().getItem(this.#item) as string))
       this.#texts = Object(texts)
       if (this.#hasAny()) {
         this.#keep()
