@@ -75,9 +75,9 @@ function told({ clock, tabs }: Leaving, epoch: string): Promise<void> {
 
 /** What a wipe left to be done, by us or by who died before. */
 export interface Shredder {
-  /** There while it is under way: nobody new begins then. It never rejects. */
-  readonly busy: Promise<unknown> | undefined
-  /** @throws {HoldfastError} what the store throws: it is still due, and left to the next logout or start */
+  /** Nobody new begins while it is under way; what has failed is tried once more for whoever comes. It never rejects. */
+  ready(): Promise<unknown> | undefined
+  /** @throws {HoldfastError} what the store throws: it is still due, and left to the next tab, logout or start */
   readonly run: () => Promise<number>
   look(slots: Slots): void
 }
@@ -85,11 +85,13 @@ export interface Shredder {
 export function shredder(store: Store, done: () => void): Shredder {
   let busy: Promise<number> | undefined
   let tried = ''
+  let isDue = false
   const run = (): Promise<number> => {
     busy ??= store
       .shred()
       .then((left) => {
-        if (left === 0) done()
+        isDue = left > 0
+        if (!isDue) done()
         return left
       })
       .finally(() => {
@@ -99,12 +101,11 @@ export function shredder(store: Store, done: () => void): Shredder {
   }
   const ignore = (): void => {}
   return {
-    get busy() {
-      return busy?.catch(ignore)
-    },
+    ready: () => (busy ?? (isDue ? run() : undefined))?.catch(ignore),
     run,
     look({ session: { epoch, wipe } }) {
-      if (wipe !== 'due' || tried === epoch) return
+      isDue = wipe === 'due'
+      if (!isDue || tried === epoch) return
       tried = epoch
       run().catch(ignore)
     },

@@ -123,7 +123,7 @@ export class Engine {
   async run<C extends Command>(caller: Caller, command: C, show?: Show): Promise<AnswerTo<C>> {
     const isLeaving = command.type === 'bye'
     if (isLeaving) this.#teller.forget(caller.tab)
-    if (caller.epoch === '') await this.#shredder.busy
+    if (caller.epoch === '') await this.#shredder.ready()
     if (show !== undefined && command.type === 'pull') this.#teller.watch(caller.tab, show)
     const isNews = isLeaving ? this.#tabs.left(caller.tab) : this.#tabs.seen(caller)
     const counted = isNews ? this.#submit(this.#tabCount(isLeaving ? undefined : caller)) : undefined

@@ -1,6 +1,7 @@
 // How a visitor leaves, seen from the engine: who is waited for, who is told, and what comes late.
 
 import { describe, expect, test } from 'vitest'
+import { HoldfastError } from '../../core/errors.ts'
 import type { Outcome, PlainGrant } from '../../core/ports.ts'
 import type { Snapshot } from '../../core/wire.ts'
 import { HOUR, MINUTE, SECOND, UNREACHABLE } from '../core/fixtures.ts'
@@ -67,6 +68,19 @@ describe('who is gone', () => {
     await coming
     expect(snapshot?.phase).not.toBe('signed-out')
     expect(await leaving).toEqual({ verified: true })
+  })
+
+  test('[WI14] a wipe that failed is tried again when somebody comes', async () => {
+    const one = await liveRig()
+    const { store } = one.disk
+    const shred = store.shred.bind(store)
+    store.shred = () => Promise.reject(new HoldfastError('STORE_FAILED', 'The database could not be deleted.'))
+    await expect(leave(one)).rejects.toMatchObject({ code: 'STORE_FAILED' })
+    await one.clock.advance(SECOND)
+    store.shred = shred
+    const { snapshot } = await one.run({ type: 'pull', keys: [] }, { tab: one.newTab() })
+    expect(snapshot.phase).not.toBe('signed-out')
+    expect((await store.tail(1, 1)).slots?.session.wipe).toBeNull()
   })
 
   test('[WI10] a grant that comes late is kept by nobody', async () => {
