@@ -104,6 +104,15 @@ const believesLateRefreshes: Decide = (view, inputs, ...rest) => {
   return decide({ ...view, slots: { ...view.slots, lease: held } }, inputs, ...rest)
 }
 
+const SEAL_MS = 3_000
+
+/** Sealed so slowly that much happens between the answer and the turn that hears of it: no mistake by itself. */
+const sealsSlowly: NonNullable<Plant['ports']> = (ports) => {
+  const { clock, vault } = ports
+  const later = () => new Promise<void>((resolve) => clock.alarm(clock.now() + SEAL_MS, resolve))
+  return { ...ports, vault: { ...vault, mode: vault.mode, seal: (secret) => later().then(() => vault.seal(secret)) } }
+}
+
 type Refreshed = Extract<Input, { type: 'refreshed' }>
 const isGrant = (input: Input): input is Refreshed & { outcome: { ok: true } } =>
   input.type === 'refreshed' && input.outcome.ok
@@ -139,7 +148,7 @@ export const PLANTED: readonly Planted[] = [
   { is: 'deletes before it sends', plant: afterwards(deletesBeforeSend), found: /^(lost|forgotten)/ },
   {
     is: 'believes late answers to a refresh',
-    plant: { decide: believesLateRefreshes },
+    plant: { ports: sealsSlowly, decide: believesLateRefreshes },
     found: /^(former|identity|sessions|elsewhere|stuck)/,
   },
   {
