@@ -188,6 +188,12 @@ export function setAside(outbox: Outbox, entry: Entry, status: 'dead' | 'stale',
   return { state: { ...state, [status]: state[status] + 1 }, put: { ...rest, held: { status, code, reason } } }
 }
 
+/** What was reserved is of the former conversation, or the platform may have forgotten it: the steps begin again. */
+const anew = <T extends Pick<Entry, 'attachments'>>(entry: T): T =>
+  entry.attachments
+    ? { ...entry, attachments: entry.attachments.map(({ name, type, size }) => ({ name, type, size })) }
+    : entry
+
 /**
  * The site's word: a held entry goes back to its place, with its key and a new age; one of a parked lane moves to the
  * end of the present conversation; a waiting lane tries at once.
@@ -195,7 +201,7 @@ export function setAside(outbox: Outbox, entry: Entry, status: 'dead' | 'stale',
 function retry(outbox: Outbox, entry: Entry, target: string, env: Env): Change {
   if (target !== entry.lane) {
     if (isClaimed(outbox, entry)) return { state: outbox, refusal: INFLIGHT }
-    const { held: _, ...rest } = entry
+    const { held: _, ...rest } = anew(entry)
     const moved = { ...rest, seq: outbox.nextSeq, lane: target, live: target, at: env.now }
     const state = { ...remove(outbox, entry), nextSeq: outbox.nextSeq + 1, bytes: outbox.bytes }
     return { state: withLane(state, target, { size: laneOf(state, target).size + 1 }), put: moved, drop: entry }
@@ -206,7 +212,10 @@ function retry(outbox: Outbox, entry: Entry, target: string, env: Env): Change {
   }
   const { held, ...rest } = entry
   const state = withLane(outbox, entry.lane, { size: lane.size + 1 })
-  return { state: { ...state, [held.status]: state[held.status] - 1 }, put: { ...rest, at: env.now, live: entry.lane } }
+  return {
+    state: { ...state, [held.status]: state[held.status] - 1 },
+    put: { ...anew(rest), at: env.now, live: entry.lane },
+  }
 }
 
 const wake = (outbox: Outbox, env: Env): Outbox => ({

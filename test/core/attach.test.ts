@@ -146,6 +146,28 @@ describe('the steps', () => {
     await playing.command({ type: 'logout', unsent: 'discard' })
     expect(await playing.store.file('k2', 0)).toBeUndefined()
   })
+
+  test('[AT12] moved into another conversation, the files go there from the first step', async () => {
+    const playing = await play()
+    await enqueue(playing, 'k1', [file()])
+    await playing.turn(step('k1', 0, WHOLE))
+    await playing.heard({ type: 'conversation', state: 'closed', attributes: {}, version: 2 })
+    await playing.command({ type: 'start-new', key: 'new' })
+    await playing.made('c2')
+    await playing.command({ type: 'retry', key: 'k1' })
+    expect(playing.the('attach').entry.attachments).toEqual([{ name: 'cat.png', type: 'image/png', size: 800 }])
+  })
+
+  test('[AT12] sent again after a refusal, too: the service may have forgotten them', async () => {
+    const playing = await play()
+    await enqueue(playing, 'k1', [file()])
+    const { claim } = playing.the('attach')
+    await playing.turn(step('k1', 0, WHOLE), playing.sent('1', claim))
+    const { code, reason } = failure('refuse', { code: 'ATTACHMENT_REFUSED', reason: 'unknown-attachment' })
+    await playing.turn({ type: 'refused', key: 'k1', code, reason }, playing.sent('1', playing.claimOf('send')))
+    await playing.command({ type: 'retry', key: 'k1' })
+    expect(playing.the('attach').entry.attachments).toEqual([{ name: 'cat.png', type: 'image/png', size: 800 }])
+  })
 })
 
 test('[AT6] how far each has come is shown, then what it is called', async () => {
