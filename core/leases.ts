@@ -3,7 +3,7 @@
 
 import { type Claim, claimOf, type Env, hurry } from './attempt.ts'
 import { isUsable, type Lease, NO_LEASE, plan, type RefreshAction } from './lease.ts'
-import type { Platform } from './ports.ts'
+import type { Outcome, PlainGrant, Platform } from './ports.ts'
 import type { EpochMs } from './wire.ts'
 
 /** The lease that opening a session grants. A spec of this name gives it another source than the platform's opening. */
@@ -34,8 +34,23 @@ export interface LeaseSpec {
 export interface TokenSource {
   readonly kind: LeaseSpec['refresh']
   refresh?: Platform['refresh']
-  exchange?: NonNullable<Platform['exchange']>
+  /** Nothing for what is a token already. */
+  exchange?(request: Parameters<NonNullable<Platform['exchange']>>[0]): Promise<Outcome<PlainGrant> | undefined>
   revoke?: Platform['revoke']
+  /** Where tokens are bound to a key (RFC 9449): what shows it with a call. */
+  readonly binding?: Binding
+}
+
+/** Shows with each call that whoever makes it holds the key of the token. */
+export interface Binding {
+  /** The headers of a call, authorization included. */
+  headers(call: {
+    readonly method: string
+    readonly url: string
+    readonly token: string
+  }): Promise<{ [name: string]: string }>
+  /** Takes what an answer says of it. True when the same call may now succeed. */
+  hear(answer: { readonly url: string; readonly headers: { get(name: string): string | null } }): boolean
 }
 
 interface Kept {

@@ -4,13 +4,19 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { Supplied } from '../src/tokens.ts'
 import type { Site } from '../testing/site.ts'
 import { CLIENT, type StrictIssuer } from '../test/servers/strict-issuer.ts'
 
 /** An API on another origin than the site. It takes what `accepts` says, and writes down what it got. */
 export interface Api {
   readonly url: string
-  readonly calls: { readonly path: string; readonly authorization: string | undefined; readonly body: string }[]
+  readonly calls: {
+    readonly path: string
+    readonly authorization: string | undefined
+    readonly proof: string | undefined
+    readonly body: string
+  }[]
   accepts: (token: string) => boolean | Promise<boolean>
   /** Answers in the place of the API. */
   instead: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined
@@ -18,7 +24,7 @@ export interface Api {
 }
 
 export async function startApi(): Promise<Api> {
-  const calls: { path: string; authorization: string | undefined; body: string }[] = []
+  const calls: Api['calls'] = []
   const api = { calls, accepts: (_: string): boolean | Promise<boolean> => true, instead: undefined as Api['instead'] }
   const server = createServer((request, response) => {
     response.setHeader('access-control-allow-origin', '*')
@@ -30,10 +36,11 @@ export async function startApi(): Promise<Api> {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
-      const { authorization } = request.headers
-      calls.push({ path: request.url ?? '', authorization, body: Buffer.concat(chunks).toString('latin1') })
+      const { authorization, dpop } = request.headers
+      const proof = typeof dpop === 'string' ? dpop : undefined
+      calls.push({ path: request.url ?? '', authorization, proof, body: Buffer.concat(chunks).toString('latin1') })
       if (api.instead?.(request, response)) return
-      void Promise.resolve(api.accepts(authorization?.replace(/^Bearer /, '') ?? '')).then((isGood) => {
+      void Promise.resolve(api.accepts(authorization?.replace(/^(Bearer|DPoP) /, '') ?? '')).then((isGood) => {
         response.statusCode = isGood ? 200 : 401
         response.end(isGood ? 'yes' : 'no')
       })
@@ -68,7 +75,7 @@ export function serveOwnWorker(
   { dist, serviceUrl, source, origins = [], vault = 'persistent' }: OwnWorker,
 ): void {
   const code = (path: string, body: string) => site.overrides.set(path, { status: 200, type: 'text/javascript', body })
-  const names = ['sw.js', 'fetch.js', 'oauth.js', 'tokens.js', 'platforms/session-service.js']
+  const names = ['sw.js', 'fetch.js', 'oauth.js', 'dpop.js', 'tokens.js', 'platforms/session-service.js']
   const chunks = readdirSync(join(dist, 'chunks')).map((name) => `chunks/${name}`)
   for (const name of [...names, ...chunks]) code(`/lib/${name}`, readFileSync(join(dist, name), 'utf8'))
   const routes = origins.map((origin) => ({ origin, deployment: 'demo', lease: 'api' }))
@@ -77,6 +84,7 @@ export function serveOwnWorker(
     `import { startWorker } from '/lib/sw.js'
 import { authorizeFetch } from '/lib/fetch.js'
 import { oauth } from '/lib/oauth.js'
+import { dpop } from '/lib/dpop.js'
 import { sessionService } from '/lib/platforms/session-service.js'
 const worker = startWorker({ deployments: { demo: {
   platform: sessionService({ url: '${serviceUrl}' }), vault: '${vault}', leases: { api: { source: ${source}, lent: true } },
@@ -92,9 +100,7 @@ declare global {
 }
 
 /** Runs in the page: connects through the site's own worker, and supplies what the test says. */
-export async function connectOwn(
-  supplied: { token: string; refreshToken?: string; expiresIn?: number } | null,
-): Promise<void> {
+export async function connectOwn(supplied: Supplied | null): Promise<void> {
   globalThis.asked = 0
   globalThis.problems = []
   globalThis.chat = await globalThis.holdfast.connect({

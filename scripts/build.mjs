@@ -19,6 +19,7 @@ const MODULES = {
   'platforms/session-service': 'sw/platforms/session-service.ts',
   'platforms/genesys': 'sw/platforms/genesys.ts',
   oauth: 'sw/platforms/oauth.ts',
+  dpop: 'sw/platforms/dpop.ts',
   fetch: 'sw/fetch.ts',
 }
 

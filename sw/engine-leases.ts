@@ -4,7 +4,7 @@
 import { HoldfastError } from '../core/errors.ts'
 import type { Input } from '../core/inputs.ts'
 import { isUsable } from '../core/lease.ts'
-import { leaseOf, type LeaseSpec, LIFETIME_DEFAULT_MS, LIFETIME_MAX_MS } from '../core/leases.ts'
+import { type Binding, leaseOf, type LeaseSpec, LIFETIME_DEFAULT_MS, LIFETIME_MAX_MS } from '../core/leases.ts'
 import type { Outcome, PlainGrant, TokenSource } from '../core/ports.ts'
 import type { Setup } from '../core/decide.ts'
 import type { Slots } from '../core/state.ts'
@@ -43,6 +43,7 @@ export interface Lent extends Token {
   readonly expiresAt: number
   /** The call was not refused for its token. */
   worked(): void
+  readonly binding?: Binding | undefined
 }
 
 export class Leases {
@@ -99,7 +100,8 @@ export class Leases {
     if (supplied === undefined) return UNANSWERED
     const { ports, tokens, slots } = this.#desk
     const source: Pick<TokenSource, 'exchange'> = ports.sources?.[lease] ?? ports.platform
-    if (source.exchange !== undefined) return source.exchange({ key, lease, supplied })
+    const exchanged = await source.exchange?.({ key, lease, supplied })
+    if (exchanged !== undefined) return exchanged
     const bad = { ...BAD_TOKEN, verdict: isLast ? 'auth-required' : 'retry' } as const
     const grant = plainGrantOf(supplied)
     if (grant === undefined) return bad
@@ -128,7 +130,9 @@ export class Leases {
       const token = await tokens.of(state, name)
       if (!isLack(token) && lease.status === 'held') {
         const { value, generation } = token
-        return { value, generation, expiresAt: lease.grant.expiresAt, worked: () => this.#worked(name, generation) }
+        const worked = () => this.#worked(name, generation)
+        const binding = ports.sources?.[name]?.binding
+        return { value, generation, expiresAt: lease.grant.expiresAt, worked, binding }
       }
       if (lease.status === 'lost')
         throw new HoldfastError(lease.code, 'The lease is lost: the visitor must sign in again.')

@@ -35,5 +35,15 @@ export async function willOf(ports: Ports, tokens: Tokens, slots: Slots): Promis
 export async function part({ platform, sources = {}, vault }: Ports, will: Sealed | null): Promise<Outcome<null>> {
   const legacies: readonly Legacy[] = will === null ? [{}] : JSON.parse((await vault.open(will)) ?? '[]')
   const told = legacies.map((legacy) => (sources[legacy.lease ?? ''] ?? platform).revoke?.(legacy))
-  return (await Promise.all(told))[0] ?? { ok: true, value: null }
+  const [own = HEARD, ...others] = await Promise.all(told)
+  // A cookie stands in the way of whoever comes next until its service has heard: nobody else may hold that up.
+  return own.ok && !isBroker({ vault }) && others.some((one) => one?.ok === false) ? UNHEARD : own
+}
+
+const HEARD: Outcome<null> = { ok: true, value: null }
+const UNHEARD: Outcome<null> = {
+  ok: false,
+  verdict: 'retry',
+  code: 'SERVICE_UNREACHABLE',
+  reason: 'An issuer has not heard of the logout.',
 }

@@ -2,6 +2,7 @@
 // list get the token of a lease. Every other request is left to the browser, before anything is awaited.
 
 import { isHoldfastError } from '../core/errors.ts'
+import type { Lent } from './engine-leases.ts'
 import type { Lender } from './worker.ts'
 
 /** One origin that gets tokens. */
@@ -70,30 +71,44 @@ async function authorized(
   const token = await worker.lend(route.deployment, route.lease).catch(refusal)
   if (token instanceof Response) return token
   const hasBody = !/^(GET|HEAD)$/.test(request.method)
-  const spare = !hasBody || REPEATABLE.test(request.headers.get('content-type') ?? '') ? request.clone() : undefined
-  const response = await fetch(withToken(request, token.value))
+  const isSpare = !hasBody || REPEATABLE.test(request.headers.get('content-type') ?? '')
+  const spare = isSpare ? request.clone() : undefined
+  const response = await send(request, token, isSpare)
   if (response.status !== 401) {
     token.worked()
     return response
   }
   if (response.redirected) {
     // The browser takes the header away when a redirect leaves the origin. Where that led to another one of the list, that
-    // one gets its own.
+    // one gets its own. A proof is for one address: where it was redirected, it needs another.
     const next = hasBody ? undefined : routeOf(response.url)
-    if (next === undefined || next.origin === route.origin) return response
+    if (next === undefined || (next.origin === route.origin && token.binding === undefined)) return response
     const other = await worker.lend(next.deployment, next.lease).catch(() => undefined)
-    return other === undefined ? response : fetch(withToken(new Request(response.url, request), other.value))
+    return other === undefined ? response : send(new Request(response.url, request), other, true)
   }
   const fresh = spare && (await worker.lend(route.deployment, route.lease, token.generation).catch(() => undefined))
   if (spare === undefined || fresh === undefined) return response
-  const second = await fetch(withToken(spare, fresh.value))
+  const second = await send(spare, fresh, false)
   if (second.status !== 401) fresh.worked()
   return second
 }
 
-function withToken(request: Request, token: string): Request {
+/** Once more, where the token is bound to a key and the answer brought what its proof lacked. */
+async function send(request: Request, token: Lent, isRepeatable: boolean): Promise<Response> {
+  const { binding } = token
+  if (binding === undefined) return fetch(authorize(request, { authorization: `Bearer ${token.value}` }))
+  const spare = isRepeatable ? request.clone() : undefined
+  const bound = async (one: Request) =>
+    fetch(authorize(one, await binding.headers({ method: one.method, url: one.url, token: token.value })))
+  const response = await bound(request)
+  const isHeard = binding.hear(response) && response.status === 401
+  const isToken = /invalid_token/.test(response.headers.get('www-authenticate') ?? '')
+  return spare && isHeard && !isToken && !response.redirected ? bound(spare) : response
+}
+
+function authorize(request: Request, authorization: { readonly [name: string]: string }): Request {
   const headers = new Headers(request.headers)
-  headers.set('authorization', `Bearer ${token}`)
+  for (const [name, value] of Object.entries(authorization)) headers.set(name, value)
   return new Request(request, { headers })
 }
 

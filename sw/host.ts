@@ -14,7 +14,7 @@ import type { OpenStore } from './memory-store.ts'
 import { openStore, type StoreDeps } from './store.ts'
 import { createStream } from './stream.ts'
 import type { TokenSourceFactory } from './platforms/oauth.ts'
-import { createVault } from './vault.ts'
+import { createVault, type KeyStore } from './vault.ts'
 
 /** Makes the adapter of one deployment. `sessionService(…)` of `holdfast/platforms/session-service` returns one. */
 export type PlatformFactory = (deps: { readonly deployment: string; now(): number }) => Platform
@@ -85,7 +85,7 @@ async function engineOn(
     createStream({ platform, clock, random, timings }, report)
   const leases = Object.entries(config.leases ?? {})
   const lent = leases.flatMap(([name, lease]) => (lease.lent ? [name] : []))
-  const sources = Object.fromEntries(leases.map(([name, { source }]) => [name, sourceOf(source)]))
+  const sources = Object.fromEntries(leases.map(([name, { source }]) => [name, sourceOf(source, name, store.keys)]))
   const engine = new Engine(
     { clock, random, store, channel, platform, vault, pump, screen, stream, sources, lent },
     { incarnation, timings },
@@ -94,8 +94,8 @@ async function engineOn(
   return engine
 }
 
-const sourceOf = (source: LeaseConfig['source']): TokenSource =>
-  source === 'page' ? { kind: 'callback' } : source({ now: clock.now })
+const sourceOf = (source: LeaseConfig['source'], lease: string, keys: KeyStore): TokenSource =>
+  source === 'page' ? { kind: 'callback' } : source({ now: clock.now, lease, keys })
 
 /** @throws {HoldfastError} `DEPLOYMENT_UNKNOWN` */
 function configOf({ deployments }: WorkerConfig, deployment: string): DeploymentConfig {

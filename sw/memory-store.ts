@@ -5,7 +5,7 @@ import type { Entry } from '../core/outbox.ts'
 import type { Store } from '../core/ports.ts'
 import { afterWipe, type Slots } from '../core/state.ts'
 import { copy, newest, Records } from './memory-records.ts'
-import type { KeyStore } from './vault.ts'
+import type { Kept, KeyStore } from './vault.ts'
 
 /** A store with its keys, as openStore gives it. */
 export interface OpenStore extends Store {
@@ -19,7 +19,7 @@ export interface OpenStore extends Store {
  */
 export function memoryStore(seed?: Slots, kept: readonly Entry[] = []): OpenStore {
   let slots = copy(seed)
-  let secret: CryptoKey | undefined
+  const secrets = new Map<string, Kept>()
   const records = new Records(kept)
 
   return {
@@ -34,7 +34,7 @@ export function memoryStore(seed?: Slots, kept: readonly Entry[] = []): OpenStor
       const result = decide({ slots: copy(slots), orphans, runs, ...records.find(keys), corrupt: 0 })
       // Copied whole before anything changes: what cannot be stored changes nothing, as on a disk.
       const writes = copy(result.writes)
-      if (writes.wipe) secret = undefined
+      if (writes.wipe) secrets.clear()
       slots = writes.slots
       records.write(writes)
       return result
@@ -54,10 +54,13 @@ export function memoryStore(seed?: Slots, kept: readonly Entry[] = []): OpenStor
       return records.strangers(epoch)
     },
     keys: {
-      get: async () => secret,
-      putIfAbsent: async (key) => (secret ??= key),
+      get: async <K extends Kept>(name = 'key') => secrets.get(name) as K | undefined,
+      async putIfAbsent(key, name = 'key') {
+        if (!secrets.has(name)) secrets.set(name, key)
+        return secrets.get(name) as typeof key
+      },
       async clear() {
-        secret = undefined
+        secrets.clear()
       },
     },
     close() {},

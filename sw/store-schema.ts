@@ -3,6 +3,7 @@
 
 import type { DBSchema, IDBPDatabase, IDBPTransaction } from 'idb'
 import { migrated } from '../core/state.ts'
+import type { Kept } from './vault.ts'
 
 /** Values are unknown until a guard of core/ has seen them: a disk may give back anything. */
 export interface Schema extends DBSchema {
@@ -11,7 +12,7 @@ export interface Schema extends DBSchema {
   transcript: { key: IDBValidKey; value: unknown; indexes: { key: string; at: number } }
   /** What could not be understood, and where it was. */
   quarantine: { key: number; value: { readonly store: string; readonly value: unknown } }
-  vault: { key: string; value: CryptoKey }
+  vault: { key: string; value: Kept }
   /** What an entry is to bring along, by its key and its place in it. */
   files: { key: [string, number]; value: unknown }
 }

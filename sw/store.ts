@@ -9,6 +9,7 @@ import { groundOf, type StoreDeps, type Use } from './store-ground.ts'
 import { fileOf, find, oldest, repair, rowsOf, tail, turn } from './store-records.ts'
 import { databaseOf, type Transaction } from './store-schema.ts'
 import { exhume } from './store-shred.ts'
+import type { Kept, KeyStore } from './vault.ts'
 
 export type { StoreDeps } from './store-ground.ts'
 
@@ -72,9 +73,10 @@ const mendedTail =
   }
 
 /** What is no key is replaced: what it sealed, if anything, nobody can open. */
-const keyIn = async (tx: Transaction): Promise<CryptoKey | undefined> => {
-  const kept = await tx.objectStore('vault').get('key')
-  return kept?.type === 'secret' ? kept : undefined
+const keyIn = async <K extends Kept>(tx: Transaction, name = 'key'): Promise<K | undefined> => {
+  const kept = await tx.objectStore('vault').get(name)
+  const { type, privateKey } = Object(kept) as Partial<CryptoKey & CryptoKeyPair>
+  return type === 'secret' || privateKey?.type === 'private' ? (kept as K) : undefined
 }
 
 function readsOf(
@@ -105,17 +107,17 @@ function readsOf(
     entries: look(oldest, (memory) => memory.entries),
     file: look(fileOf, (memory) => memory.file),
     keys: {
-      get: look(keyIn, ({ keys }) => keys.get),
-      putIfAbsent: (key) =>
+      get: look(keyIn, ({ keys }) => keys.get) as KeyStore['get'],
+      putIfAbsent: (key, name = 'key') =>
         use(
           'readwrite',
           true,
           async (tx) => {
-            const kept = await keyIn(tx)
-            await Promise.all([kept ?? tx.objectStore('vault').put(key, 'key'), tx.done])
+            const kept = await keyIn<typeof key>(tx, name)
+            await Promise.all([kept ?? tx.objectStore('vault').put(key, name), tx.done])
             return kept ?? key
           },
-          ({ keys }) => keys.putIfAbsent(key),
+          ({ keys }) => keys.putIfAbsent(key, name),
         ),
       clear: () =>
         use(

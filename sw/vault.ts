@@ -4,13 +4,16 @@
 import type { Sealed, Vault } from '../core/ports.ts'
 import { random } from './browser.ts'
 
-/** Where the one key of a deployment is kept. */
+/** Where the keys of a deployment are kept: its own has no name. */
 export interface KeyStore {
-  get(): Promise<CryptoKey | undefined>
+  get<K extends Kept = CryptoKey>(name?: string): Promise<K | undefined>
   /** Answers the key that is kept afterwards: two incarnations that make one at once end with the same. */
-  putIfAbsent(key: CryptoKey): Promise<CryptoKey>
+  putIfAbsent<K extends Kept>(key: K, name?: string): Promise<K>
   clear(): Promise<void>
 }
+
+/** The key of a vault, or a pair that a lease proves itself with. */
+export type Kept = CryptoKey | CryptoKeyPair
 
 /** The tokens of a few generations: older ones are of no use to anybody. */
 const KEPT_MAX = 16

@@ -3,7 +3,8 @@
 // The first tokens come from a tab: how the visitor signs in is the site's business.
 
 import type { ErrorCode } from '../../core/errors.ts'
-import type { Outcome, PlainGrant, TokenSource, Verdict } from '../../core/ports.ts'
+import type { Binding, TokenSource } from '../../core/leases.ts'
+import type { Outcome, PlainGrant, Verdict } from '../../core/ports.ts'
 import { ask, type Reply, REQUEST_TIMEOUT_MS } from './http.ts'
 import { type JwtClaims, claimsOf, lifetimeMsOf } from './oauth-grant.ts'
 
@@ -21,20 +22,30 @@ export interface OAuthOptions {
   /** How long one request may take, in milliseconds. Default 15 000. */
   readonly requestTimeoutMs?: number
   /** Binds the tokens to a key (RFC 9449): `dpop()` of `holdfast/dpop`. Default: bearer tokens. */
-  readonly dpop?: Prover
+  readonly dpop?: ProverFactory
 }
 
-/** Makes proofs of possession, and remembers the nonce of each origin. */
+/** Makes proofs of possession, and remembers what each origin asks of them. */
 export interface Prover {
-  proof(request: { method: string; url: string; token?: string }): Promise<string>
-  /** Takes what an answer says. True when the same request may succeed with the nonce that came. */
-  hear(url: string, nonce: string | null): boolean
-  forget(): Promise<void>
+  proof(request: { readonly method: string; readonly url: string; readonly token?: string }): Promise<string>
+  hear: Binding['hear']
 }
+
+/** Makes the prover of one lease. */
+export type ProverFactory = (deps: SourceDeps) => Prover
 
 export interface SourceDeps {
   readonly fetch?: typeof fetch
   now(): number
+  /** Its name in the configuration. */
+  readonly lease?: string
+  /** Where pairs of keys are kept. A wipe takes them. */
+  readonly keys?: KeyRing
+}
+
+export interface KeyRing {
+  get<K extends CryptoKeyPair>(name: string): Promise<K | undefined>
+  putIfAbsent<K extends CryptoKeyPair>(pair: K, name: string): Promise<K>
 }
 
 /** Makes the source of one lease. */
@@ -49,10 +60,12 @@ const ANSWERS: readonly (readonly [RegExp, Verdict, ErrorCode])[] = [
   [/^(408|425|429|5..) /, 'retry', 'SERVICE_UNREACHABLE'],
   [/^40[013] invalid_grant/, 'auth-required', 'LEASE_REVOKED'],
   [
-    /^40[013] (invalid_(request|client|scope|target|dpop_proof)|un\w+_(client|grant_type)|access_denied)/,
+    /^40[013] (invalid_(request|client|scope|target)|un\w+_(client|grant_type)|access_denied)/,
     'auth-required',
     'SERVICE_REFUSED',
   ],
+  // A clock that is off, or a nonce that is never right: the tokens are as good as before.
+  [/^40[01] (invalid_dpop_proof|use_dpop_nonce)/, 'retry', 'SERVICE_REFUSED'],
 ]
 
 /**
@@ -72,23 +85,49 @@ export function oauth(options: OAuthOptions): TokenSourceFactory {
 
 class OAuthSource implements TokenSource {
   readonly kind = 'grant'
+  readonly binding?: Binding
   readonly #options: OAuthOptions
   readonly #deps: SourceDeps
+  readonly #prover: Prover | undefined
   #endpoints: Endpoints | undefined
 
   constructor(options: OAuthOptions, deps: SourceDeps) {
     this.#options = options
     this.#deps = deps
+    const prover = options.dpop?.(deps)
+    if (prover === undefined) return
+    this.#prover = prover
+    const headers: Binding['headers'] = async (call) => ({
+      authorization: `DPoP ${call.token}`,
+      dpop: await prover.proof(call),
+    })
+    this.binding = { headers, hear: prover.hear }
   }
 
   readonly refresh: NonNullable<TokenSource['refresh']> = async ({ key, refreshToken = '' }) => {
     const { clientId, scope } = this.#options
     const form = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: refreshToken, client_id: clientId })
     if (scope !== undefined) form.set('scope', scope)
+    return this.#grant(form, key)
+  }
+
+  /**
+   * The code of a sign-in (RFC 6749, section 4.1.3), with the verifier of RFC 7636: so no page sees the tokens, and they
+   * are bound to our key from the first on.
+   */
+  readonly exchange: NonNullable<TokenSource['exchange']> = async ({ key, supplied }) => {
+    const { code, codeVerifier, redirectUri } = supplied
+    if (typeof code !== 'string') return undefined
+    const form = new URLSearchParams({ grant_type: 'authorization_code', code, client_id: this.#options.clientId })
+    if (typeof codeVerifier === 'string') form.set('code_verifier', codeVerifier)
+    if (typeof redirectUri === 'string') form.set('redirect_uri', redirectUri)
+    return this.#grant(form, key)
+  }
+
+  async #grant(form: URLSearchParams, key: string): Promise<Outcome<PlainGrant>> {
     const endpoints = await this.#find()
     if (endpoints === undefined) return UNREACHABLE
-    const reply = await this.#post(endpoints.token, form, key)
-    return this.#judge(reply)
+    return this.#judge(await this.#ask(endpoints.token, form, key))
   }
 
   /** @see https://www.rfc-editor.org/rfc/rfc7009#section-2.1 */
@@ -97,36 +136,51 @@ class OAuthSource implements TokenSource {
     const secret = refreshToken ?? token
     if (endpoints?.revocation !== undefined && secret !== undefined) {
       const form = new URLSearchParams({ token: secret, client_id: this.#options.clientId })
-      await this.#post(endpoints.revocation, form)
+      const reply = await this.#send(endpoints.revocation, form, {})
+      // Whatever it answers, it has heard; what is busy, or says nothing, is told again.
+      if (reply === undefined || reply.status >= 500 || reply.status === 429) return UNREACHABLE
     }
-    await this.#options.dpop?.forget()
     return { ok: true, value: null }
   }
 
-  async #post(url: string, form: URLSearchParams, key?: string): Promise<Reply | undefined> {
-    const { dpop, requestTimeoutMs = REQUEST_TIMEOUT_MS } = this.#options
-    const send = async () => {
-      let nonce: string | null = null
-      const headers: { [name: string]: string } = key === undefined ? {} : { 'Idempotency-Key': key }
-      if (dpop !== undefined) headers.DPoP = await dpop.proof({ method: 'POST', url })
-      const fetcher: typeof fetch = async (to, init) => {
-        const response = await (this.#deps.fetch ?? fetch)(to, init)
-        nonce = response.headers.get('dpop-nonce')
-        return response
-      }
-      const init: RequestInit = { method: 'POST', body: form, headers, credentials: 'omit' }
-      const reply = await ask(fetcher, url, init, requestTimeoutMs, this.#deps.now)
-      return { reply, isNewNonce: dpop?.hear(url, nonce) ?? false }
+  /** With a new proof each time, and once more where the answer said what was wrong with the first. */
+  async #ask(url: string, form: URLSearchParams, key: string): Promise<Reply | undefined> {
+    const prover = this.#prover
+    const headers = { 'Idempotency-Key': key }
+    if (prover === undefined) return this.#send(url, form, headers)
+    let isHeard = false
+    const hear = (answer: Response) => {
+      isHeard = prover.hear({ url, headers: answer.headers })
     }
-    const { reply, isNewNonce } = await send()
-    const wantsNonce = isNewNonce && (Object(reply?.body) as { error?: unknown }).error === 'use_dpop_nonce'
-    return wantsNonce ? (await send()).reply : reply
+    const send = async () =>
+      this.#send(url, form, { ...headers, DPoP: await prover.proof({ method: 'POST', url }) }, hear)
+    const reply = await send()
+    const isProofWrong = /^(use_dpop_nonce|invalid_dpop_proof)$/.test(String(Object(reply?.body).error))
+    return isHeard && isProofWrong ? send() : reply
+  }
+
+  #send(
+    url: string,
+    body: URLSearchParams,
+    headers: { readonly [name: string]: string },
+    hear?: (answer: Response) => void,
+  ): Promise<Reply | undefined> {
+    const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = this.#options
+    const fetcher: typeof fetch = async (to, init) => {
+      const answer = await (this.#deps.fetch ?? fetch)(to, init)
+      hear?.(answer)
+      return answer
+    }
+    const init: RequestInit = { method: 'POST', body, headers, credentials: 'omit' }
+    return ask(fetcher, url, init, requestTimeoutMs, this.#deps.now)
   }
 
   #judge(reply: Reply | undefined): Outcome<PlainGrant> {
     if (reply === undefined) return UNREACHABLE
     const { status, body, retryAfterMs } = reply
     const answer = Object(body) as { readonly [name: string]: unknown }
+    const isBearer = /^bearer$/i.test(String(answer.token_type ?? 'Bearer'))
+    if (status === 200 && this.#prover !== undefined && isBearer && answer.access_token !== undefined) return UNBOUND
     const token = status === 200 ? this.#tokenIn(answer) : undefined
     if (token !== undefined) {
       const claims = claimsOf(token)
@@ -144,8 +198,7 @@ class OAuthSource implements TokenSource {
   }
 
   #tokenIn({ access_token: token, token_type: type = 'Bearer' }: { readonly [name: string]: unknown }) {
-    const isOurs =
-      typeof type === 'string' && new RegExp(`^${this.#options.dpop ? '(dpop|bearer)' : 'bearer'}$`, 'i').test(type)
+    const isOurs = typeof type === 'string' && type.toLowerCase() === (this.#prover === undefined ? 'bearer' : 'dpop')
     return isOurs && typeof token === 'string' && /^[\x21-\x7e]+$/.test(token) ? token : undefined
   }
 
@@ -190,6 +243,13 @@ const UNREACHABLE = {
   code: 'SERVICE_UNREACHABLE',
   reason: 'The token endpoint gave no answer.',
   isUnreachable: true,
+} as const
+/** Whoever wants tokens that only the holder of a key can use is not given others without a word. */
+const UNBOUND = {
+  ok: false,
+  verdict: 'auth-required',
+  code: 'LEASE_BAD_TOKEN',
+  reason: 'The token endpoint gave a bearer token where one that is bound to a key was asked for.',
 } as const
 const WRONG_AUDIENCE = {
   ok: false,

@@ -1,11 +1,14 @@
 // oidc-provider as the strict issuer: rotation on every refresh, and any reuse of a spent refresh token ends the grant.
 // Nobody signs in: first tokens are made here, as an authorization would have made them.
 
+import { createHash } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import Provider from 'oidc-provider'
+import type { Supplied } from '../../core/wire.ts'
 
 export const CLIENT = 'site'
+const REDIRECT = 'https://site.example/cb'
 
 export interface StrictIssuer {
   readonly issuer: string
@@ -18,6 +21,10 @@ export interface StrictIssuer {
   accepts(token: string): Promise<boolean>
   /** A refresh token as a sign-in would have given it. */
   signIn(): Promise<string>
+  /** The code of a sign-in with this verifier. */
+  code(verifier: string): Promise<Supplied>
+  /** What the access token is bound to, if it is. */
+  boundTo(token: string): Promise<string | undefined>
   /** Asked before a request to the token endpoint is taken, and before its answer is given. */
   hold: {
     before?: () => Promise<unknown> | undefined
@@ -29,7 +36,8 @@ export interface StrictIssuer {
 export async function strictIssuer(
   options: {
     readonly accessSeconds?: number
-    readonly dpop?: boolean
+    /** Proofs are taken; or wanted, with a nonce. */
+    readonly dpop?: boolean | 'nonce'
     readonly port?: number
     readonly path?: string
   } = {},
@@ -54,6 +62,8 @@ export async function strictIssuer(
     hold,
     revoked: () => ended,
     signIn: () => firstToken(provider),
+    code: (verifier) => firstCode(provider, verifier),
+    boundTo: async (token) => (await provider.AccessToken.find(token))?.jkt,
     accepts: async (token) => {
       const found = await provider.AccessToken.find(token)
       return found !== undefined && !found.isExpired
@@ -83,14 +93,19 @@ async function serve(
   callback(request, response)
 }
 
-function providerAt(issuer: string, { accessSeconds = 300, dpop = false }: { accessSeconds?: number; dpop?: boolean }) {
+function providerAt(
+  issuer: string,
+  { accessSeconds = 300, dpop = false }: Parameters<typeof strictIssuer>[0] & object,
+) {
+  const requireNonce = () => dpop === 'nonce'
+  const dPoP = { enabled: dpop !== false, nonceSecret: Buffer.alloc(32, 7), requireNonce }
   return new Provider(issuer, {
     clients: [
       {
         client_id: CLIENT,
         token_endpoint_auth_method: 'none',
         grant_types: ['authorization_code', 'refresh_token'],
-        redirect_uris: ['https://site.example/cb'],
+        redirect_uris: [REDIRECT],
         response_types: ['code'],
       },
     ],
@@ -100,17 +115,34 @@ function providerAt(issuer: string, { accessSeconds = 300, dpop = false }: { acc
     clientBasedCORS: () => true,
     cookies: { keys: ['only-for-tests'] },
     ttl: { AccessToken: accessSeconds, RefreshToken: 86_400, Grant: 86_400, Session: 86_400, IdToken: 300 },
-    features: { devInteractions: { enabled: false }, revocation: { enabled: true }, dPoP: { enabled: dpop } },
+    features: { devInteractions: { enabled: false }, revocation: { enabled: true }, dPoP },
     findAccount: async (_, accountId) => ({ accountId, claims: async () => ({ sub: accountId }) }),
   })
 }
 
-async function firstToken(provider: Provider): Promise<string> {
+async function signedIn(provider: Provider) {
   const client = await provider.Client.find(CLIENT)
   if (client === undefined) throw new Error('The issuer does not know its client.')
   const grant = new provider.Grant({ accountId: 'visitor', clientId: CLIENT })
   grant.addOIDCScope('openid offline_access')
-  const grantId = await grant.save()
+  return { client, grantId: await grant.save() }
+}
+
+async function firstCode(provider: Provider, verifier: string): Promise<Supplied> {
+  const code = new provider.AuthorizationCode({
+    accountId: 'visitor',
+    ...(await signedIn(provider)),
+    redirectUri: REDIRECT,
+    scope: 'openid offline_access',
+    codeChallenge: createHash('sha256').update(verifier).digest('base64url'),
+    codeChallengeMethod: 'S256',
+    gty: 'authorization_code',
+  } as never)
+  return { code: await code.save(), codeVerifier: verifier, redirectUri: REDIRECT }
+}
+
+async function firstToken(provider: Provider): Promise<string> {
+  const { client, grantId } = await signedIn(provider)
   const token = new provider.RefreshToken({
     accountId: 'visitor',
     client,

@@ -222,6 +222,29 @@ describe('lending', () => {
   })
 })
 
+describe('an issuer that does not hear of a logout', () => {
+  test.each([
+    { mode: 'persistent', isRepeated: true },
+    { mode: 'broker', isRepeated: false },
+  ] as const)(
+    '[OA8] is told again ($mode: $isRepeated), and nothing of the next identity waits for it',
+    async (row) => {
+      let told = 0
+      const revoke: TokenSource['revoke'] = async () => {
+        told += 1
+        return { ok: false, verdict: 'retry', code: 'SERVICE_UNREACHABLE', reason: 'Silence.' }
+      }
+      const one = await liveRig(lending({ kind: 'callback', revoke }, { mode: row.mode }))
+      await supplies(one, { token: 'api-1' })
+      const leaving = one.run({ type: 'logout', unsent: 'discard' })
+      await one.clock.advance(2 * SECOND)
+      expect(await leaving).toEqual({ verified: true })
+      await pass(one, 2 * MINUTE)
+      expect(told > 1).toBe(row.isRepeated)
+    },
+  )
+})
+
 describe('a vault that fails', () => {
   test.each(['persistent', 'broker'] as const)('[LE39] %s: it is tried again, and the lease lives', async (mode) => {
     let isFailing = false

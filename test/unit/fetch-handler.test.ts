@@ -3,6 +3,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { HoldfastError } from '../../core/errors.ts'
 import { authorizeFetch, type TokenRoute } from '../../sw/fetch.ts'
+import type { Lent } from '../../sw/engine-leases.ts'
 import type { Lender } from '../../sw/worker.ts'
 
 const API = 'https://api.example'
@@ -148,6 +149,65 @@ describe('what is authorized', () => {
       expect(sent).toEqual([])
     },
   )
+})
+
+describe('tokens that are bound to a key', () => {
+  /** What the API asks of proofs comes with its answers. */
+  function bound(answer: (request: Seen, nth: number) => Response) {
+    let nonce = 'none'
+    const binding: NonNullable<Lent['binding']> = {
+      headers: async ({ method, url, token }) => ({
+        authorization: `DPoP ${token}`,
+        dpop: `${method} ${url} ${nonce}`,
+      }),
+      hear({ headers }) {
+        const said = headers.get('dpop-nonce')
+        const isNew = said !== null && said !== nonce
+        nonce = said ?? nonce
+        return isNew
+      },
+    }
+    return worker(answer, async (_, lease, spent) => ({
+      value: `${lease}-${(spent ?? 0) + 1}`,
+      generation: (spent ?? 0) + 1,
+      expiresAt: 0,
+      worked: () => {},
+      binding,
+    }))
+  }
+  const wanting = (error: string) =>
+    new Response('', { status: 401, headers: { 'dpop-nonce': 'n1', 'www-authenticate': `DPoP error="${error}"` } })
+  const proofs = (sent: Seen[]) => sent.map((request) => [tokenOf(request), request.headers.get('dpop')])
+
+  test('[FH7] go with a proof for the call; a nonce is followed by one repeat, and no token is spent', async () => {
+    const { page, sent, lent } = bound((_, nth) => (nth === 1 ? wanting('use_dpop_nonce') : ok()))
+    const init = { method: 'POST', body: '{"a":1}', headers: { 'content-type': 'application/json' } }
+    expect((await page(`${API}/v1/x`, init))?.status).toBe(200)
+    expect(proofs(sent)).toEqual([
+      ['DPoP api-1', `POST ${API}/v1/x none`],
+      ['DPoP api-1', `POST ${API}/v1/x n1`],
+    ])
+    expect(await sent[1]?.text()).toBe('{"a":1}')
+    expect(lent).toHaveBeenCalledTimes(1)
+  })
+
+  test('[FH7] a token that has run out is followed by the next, with the nonce that came', async () => {
+    const { page, sent } = bound((_, nth) => (nth === 1 ? wanting('invalid_token') : ok()))
+    expect((await page(`${API}/v1/x`))?.status).toBe(200)
+    expect(proofs(sent)).toEqual([
+      ['DPoP api-1', `GET ${API}/v1/x none`],
+      ['DPoP api-2', `GET ${API}/v1/x n1`],
+    ])
+  })
+
+  test('[FH7] an API that is never content is asked three times at most', async () => {
+    const { page, sent } = bound((_, nth) => {
+      const headers = { 'dpop-nonce': `n${nth}`, 'www-authenticate': 'DPoP error="use_dpop_nonce"' }
+      return new Response('', { status: 401, headers })
+    })
+    expect((await page(`${API}/v1/x`))?.status).toBe(401)
+    expect(sent).toHaveLength(3)
+  })
 })
 
 describe('redirects', () => {

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TokenSource } from '../../core/ports.ts'
+import type { Supplied } from '../../core/wire.ts'
 import { LIFETIME_DEFAULT_MS, LIFETIME_MAX_MS } from '../../core/leases.ts'
 import { oauth, type OAuthOptions } from '../../sw/platforms/oauth.ts'
 import { CLIENT, type StrictIssuer, strictIssuer } from '../servers/strict-issuer.ts'
@@ -80,7 +81,7 @@ describe('what an answer means', () => {
     { status: 401, body: { error: 'invalid_grant' }, verdict: 'auth-required', code: 'LEASE_REVOKED' },
     { status: 401, body: { error: 'invalid_client' }, verdict: 'auth-required', code: 'SERVICE_REFUSED' },
     { status: 400, body: { error: 'invalid_scope' }, verdict: 'auth-required', code: 'SERVICE_REFUSED' },
-    { status: 400, body: { error: 'invalid_dpop_proof' }, verdict: 'auth-required', code: 'SERVICE_REFUSED' },
+    { status: 400, body: { error: 'invalid_dpop_proof' }, verdict: 'retry', code: 'SERVICE_REFUSED' },
     { status: 400, body: { error: 'unauthorized_client' }, verdict: 'auth-required', code: 'SERVICE_REFUSED' },
     { status: 400, body: {}, verdict: 'retry', code: 'SERVICE_BAD_RESPONSE' },
     { status: 401, body: { error: 'Log in to the wireless network' }, verdict: 'retry', code: 'SERVICE_BAD_RESPONSE' },
@@ -183,6 +184,25 @@ describe('oidc-provider, a strict issuer', () => {
     })
     expect(await refresh(broken, token)).toMatchObject({ ok: false, verdict: 'retry' })
     expect(await refresh(one, token)).toMatchObject({ ok: true })
+  })
+
+  test('[OA9] the code of a sign-in is exchanged in the worker, with its verifier, and once', async () => {
+    const one = source()
+    const supplied = await issuer.code('v'.repeat(43))
+    const exchange = (what: Supplied) => one.exchange?.({ key: 'k', lease: 'api', supplied: what })
+    expect(await exchange({ token: 'a', refreshToken: 'r' })).toBeUndefined()
+    expect(await exchange({ ...supplied, codeVerifier: 'another' })).toMatchObject({ ok: false })
+    const good = await exchange(await issuer.code('w'.repeat(43)))
+    expect(good).toMatchObject({ ok: true, value: { refreshToken: expect.any(String) } })
+    expect(await exchange({ code: 'never-issued' })).toMatchObject({ ok: false, verdict: 'auth-required' })
+  })
+
+  test('[OA8] a logout that nobody heard says so', async () => {
+    const silent = oauth({ tokenEndpoint: TOKEN, revocationEndpoint: TOKEN, clientId: 'site' })({
+      now: Date.now,
+      fetch: async () => Promise.reject(new TypeError('offline')),
+    })
+    expect(await silent.revoke?.({ refreshToken: 'r' })).toMatchObject({ ok: false, verdict: 'retry' })
   })
 
   test('[OA8] a logout revokes at the issuer', async () => {
