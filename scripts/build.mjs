@@ -26,6 +26,8 @@ const MODULES = {
 /** Every bundle: the function, its entries (name in dist/ → source), and its options. */
 const BUNDLES = [
   [bundleBrowser, { holdfast: 'src/index.ts' }, { apart: { './local-host.ts': './holdfast-local-host.js' } }],
+  [bundleBrowser, { hub: 'src/hub.ts' }, {}],
+  [bundleBrowser, { 'holdfast-hub': 'src/hub-page.ts' }, { apart: { './local-host.ts': './holdfast-local-host.js' } }],
   [bundleBrowser, { tokens: 'src/tokens.ts' }, {}],
   [bundleBrowser, { 'genesys-messenger': 'src/genesys-messenger.ts' }, {}],
   [bundleBrowser, { 'holdfast-local-host': 'src/local-host.ts' }, {}],
@@ -45,6 +47,7 @@ mkdirSync(WORK, { recursive: true })
 try {
   const results = await Promise.allSettled([...BUNDLES.map(bundle), demo()])
   for (const { reason } of results.filter(({ status }) => status === 'rejected')) fail(reason.message)
+  cpSync(join(ROOT, 'src/hub.html'), join(WORK, 'hub.html'))
   if (!process.argv.includes('--no-types')) declarations()
   swap()
 } finally {

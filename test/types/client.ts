@@ -90,6 +90,7 @@ export const CODES: { readonly [code in ErrorCode]: true } = {
   PROTOCOL_MISMATCH: true,
   DEPLOYMENT_UNKNOWN: true,
   WORKER_UNAVAILABLE: true,
+  HUB_REFUSED: true,
   CONFIG_INVALID: true,
   STORE_FULL: true,
   STORE_FAILED: true,
