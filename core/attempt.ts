@@ -64,6 +64,10 @@ const CLOCK_SLACK_MS = 60_000
 const isSetBack = (attempt: Attempt & { readonly status: 'waiting' }, now: EpochMs): boolean =>
   attempt.wishedAt !== undefined && now < attempt.wishedAt - CLOCK_SLACK_MS
 
+/** Has the server asked to be left alone until later? */
+export const isHeld = (attempt: Attempt, now: EpochMs): boolean =>
+  attempt.status === 'waiting' && now < attempt.floorAt && !isSetBack(attempt, now)
+
 /** When to look again, or nothing while it is idle. */
 export const nextAt = (attempt: Attempt): EpochMs | undefined =>
   attempt.status === 'idle' ? undefined : attempt.retryAt

@@ -2,7 +2,7 @@
 // A mutable desk for pure machines: it lives for one synchronous decision and is thrown away.
 
 import { corruption } from './advice.ts'
-import type { Env } from './attempt.ts'
+import { type Env, isHeld } from './attempt.ts'
 import { reduce as reduceContext } from './context.ts'
 import type { Action, Problem } from './inputs.ts'
 import { type Change, type Entry, type OutboxInput, reduce as reduceOutbox } from './outbox.ts'
@@ -105,7 +105,9 @@ export function receive(draft: Draft, rows: readonly Row[]): void {
 export function followConversation({ slots, env }: Draft): void {
   const id = slots.session.conversation?.id ?? ''
   if (slots.transcript.conversationId === id) return
-  slots.transcript = emptyTranscript(id)
+  // A wish of the platform is about all of it.
+  const { fetch } = slots.transcript
+  slots.transcript = { ...emptyTranscript(id), ...(isHeld(fetch, env.now) && { fetch }) }
   slots.context = reduceContext(slots.context, { type: 'conversation-made', version: 0, values: null }, env)
 }
 

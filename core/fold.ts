@@ -60,6 +60,8 @@ export function fold(draft: Draft, input: Happening): void {
       return pushed(draft, input)
     case 'backfilled':
       return backfilled(draft, input)
+    case 'held':
+      return transcript(draft, input)
     case 'stream':
       return stream(draft, input)
   }

@@ -70,6 +70,8 @@ export type Input =
       readonly generation: number
     }
   | AttachedInput
+  /** Asked for older messages, the platform wished to be left alone. */
+  | { readonly type: 'held'; readonly retryAfterMs: number }
   | { readonly type: 'refused'; readonly key: string; readonly code: string; readonly reason: string }
   | {
       readonly type: 'sent'

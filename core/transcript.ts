@@ -54,6 +54,8 @@ export type TranscriptInput =
   | { readonly type: 'head'; readonly seq: number }
   | { readonly type: 'backfilled'; readonly claim: Claim; readonly rows: readonly Row[]; readonly headSeq: number }
   | { readonly type: 'backfill-failed'; readonly claim: Claim; readonly retryAfterMs?: number }
+  /** The platform wished to be left alone, when a site looked for older messages. */
+  | { readonly type: 'held'; readonly retryAfterMs: number }
   /** The cursor means nothing to the platform: read everything again. */
   | { readonly type: 'resync'; readonly claim: Claim }
   | { readonly type: 'marked-read' }
@@ -108,6 +110,10 @@ export function reduce(transcript: Transcript, input: TranscriptInput, env: Env)
       return isMine(transcript, input.claim) ? backfilled(transcript, input, env) : { state: transcript, rows: [] }
     case 'backfill-failed':
       return { state: { ...transcript, fetch: fail(transcript.fetch, input.claim, env, input.retryAfterMs) }, rows: [] }
+    case 'held': {
+      const fetch = begin(transcript.fetch, env, 0)
+      return { state: { ...transcript, fetch: fail(fetch, claimOf(fetch), env, input.retryAfterMs) }, rows: [] }
+    }
     case 'resync':
       if (!isMine(transcript, input.claim)) return { state: transcript, rows: [] }
       return { state: restart(transcript, input.claim, env), rows: [] }

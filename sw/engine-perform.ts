@@ -2,6 +2,7 @@
 // It decides nothing and never throws: an expected failure is a value.
 
 import type { AttachAction } from '../core/attach.ts'
+import { isHeld } from '../core/attempt.ts'
 import type { Action, Input } from '../core/inputs.ts'
 import { isVital, leaseOf } from '../core/leases.ts'
 import type { Calls, Outcome, PlainGrant, Stream, TokenSource, Tokens as NamedTokens } from '../core/ports.ts'
@@ -128,8 +129,12 @@ export class Performer {
 
   /** What a former conversation has after a message; nothing while there is no token to ask with. */
   async recall(slots: Slots, conversationId: string, afterId: string) {
+    const { platform, clock } = this.#ports
     const token = await this.tokens.of(slots)
-    return isLack(token) ? undefined : this.#ports.platform.backfill({ token: token.value, conversationId, afterId })
+    if (isLack(token) || isHeld(slots.transcript.fetch, clock.now())) return undefined
+    const outcome = await platform.backfill({ token: token.value, conversationId, afterId })
+    if (!outcome.ok && outcome.retryAfterMs) this.#report({ type: 'held', retryAfterMs: outcome.retryAfterMs })
+    return outcome
   }
 
   async #call<T>(

@@ -1,5 +1,5 @@
-// What was said in the conversations before the present one, for a site that pages back through the history: from the
-// store, and once in a life from the platform, for what this browser has not seen of them.
+// What was said, for a site that pages back through the history: from the store, and from the platform what is not there,
+// because it made way on the disk or because this browser has never seen it.
 
 import type { Store } from '../core/ports.ts'
 import { behind } from '../core/session.ts'
@@ -22,10 +22,13 @@ export function recall(ports: Ports, ask: Performer['recall']): Recall {
   const { clock, store } = ports
   const asking = new Map<string, Promise<void>>()
 
-  /** Asks at most once at a time, and never again after a definite answer. */
-  function complete(slots: Slots, id: string): Promise<void> {
+  /** Asks at most once at a time, and for a former conversation never again after a definite answer. */
+  function complete(slots: Slots, id: string, isPresent: boolean, { from, to }: Hole): Promise<void> {
     const known =
-      asking.get(id) ?? fetchRest(store, ask, slots, id).then((isDone) => void (isDone || asking.delete(id)))
+      asking.get(id) ??
+      fetchRest(store, ask, slots, { id, from, to }).then(
+        (isDone) => void ((isDone && !isPresent) || asking.delete(id)),
+      )
     asking.set(id, known)
     return Promise.race([known, new Promise<void>((resolve) => clock.alarm(clock.now() + RECALL_MS_MAX, resolve))])
   }
@@ -42,21 +45,52 @@ export function recall(ports: Ports, ask: Performer['recall']): Recall {
       depth++, below = EVERY
     ) {
       const conversationId = ids[depth] as string
-      if (depth > 0) await complete(slots, conversationId)
-      const rows = await store.rows(conversationId, below, limit - found.length)
+      const wanted = limit - found.length
+      // One more than wanted: whether something is missing before the first is seen from the one before it.
+      const look = () => store.rows(conversationId, below, wanted + 1)
+      let rows = depth > 0 ? [] : await look()
+      const hole = depth > 0 ? EVERYTHING : holeIn(rows, wanted, Math.min(below - 1, slots.transcript.cursor.seq))
+      if (hole !== undefined) {
+        await complete(slots, conversationId, depth === 0, hole)
+        rows = await look()
+      }
       const own = rows.filter((row) => row.epoch === epoch)
       const shift = depth * FORMER_STRIDE
-      found.unshift(...own.map((row) => ({ ...messageOf(row), conversationId, seq: row.seq - shift })))
+      const shown = own.map((row, at) => ({
+        ...messageOf(row, row.seq > 1 && own[at - 1]?.seq !== row.seq - 1),
+        conversationId,
+        seq: row.seq - shift,
+      }))
+      found.unshift(...shown.slice(-wanted))
     }
     return found
   }
 }
 
+/** What is missing: the numbers from `from` to `to`. */
+interface Hole {
+  readonly from: number
+  readonly to: number
+}
+
+const EVERYTHING: Hole = { from: 1, to: EVERY }
+
+/** What a page that ends at `top` lacks. */
+function holeIn(rows: readonly Row[], wanted: number, top: number): Hole | undefined {
+  const known = new Set(rows.map(({ seq }) => seq))
+  const first = Math.max(1, top - wanted + 1)
+  for (let from = first; from <= top; from++) if (!known.has(from)) return { from, to: top }
+  return undefined
+}
+
 /** Says whether there is nothing more to be had. */
-async function fetchRest(store: Store, ask: Performer['recall'], slots: Slots, id: string): Promise<boolean> {
-  const rows = await store.rows(id, EVERY, RECALL_ROWS_MAX)
-  const gap = rows.findIndex((row, index) => row.seq !== index + 1)
-  let last = rows[(gap < 0 ? rows.length : gap) - 1]
+async function fetchRest(
+  store: Store,
+  ask: Performer['recall'],
+  slots: Slots,
+  { id, from, to }: Hole & { readonly id: string },
+): Promise<boolean> {
+  let last = await lastBefore(store, id, { from, to })
   for (let read = 0; read < RECALL_ROWS_MAX; ) {
     const outcome = await ask(slots, id, last?.id ?? '')
     if (outcome === undefined) return false
@@ -67,12 +101,21 @@ async function fetchRest(store: Store, ask: Performer['recall'], slots: Slots, i
       last = undefined
       continue
     }
-    if (page.rows.length > 0 && !(await keep(store, slots.session.epoch, page.rows))) return false
+    const rows = page.rows.filter(({ seq }) => seq <= to)
+    if (rows.length > 0 && !(await keep(store, slots.session.epoch, rows))) return false
     last = page.rows.at(-1)
     read += page.rows.length
-    if (last === undefined || last.seq >= page.headSeq) break
+    if (last === undefined || last.seq >= Math.min(to, page.headSeq)) break
   }
   return true
+}
+
+/** The last row up to which nothing is missing; or, where the hole is known, the one before it. */
+async function lastBefore(store: Store, id: string, { from, to }: Hole): Promise<Row | undefined> {
+  if (to !== EVERY) return (await store.rows(id, from, 1)).at(-1)
+  const rows = await store.rows(id, EVERY, RECALL_ROWS_MAX)
+  const gap = rows.findIndex((row, index) => row.seq !== index + 1)
+  return rows[(gap < 0 ? rows.length : gap) - 1]
 }
 
 /** Another identity by now keeps nothing. */

@@ -72,7 +72,7 @@ export class Engine {
     this.#wake = waker(ports, () => this.#report({ type: 'tick' }))
     const mayRecall = ports.platform.capabilities.catchUp === 'cursor'
     const history = recall(ports, async (slots, id, afterId) =>
-      mayRecall && this.#hasPump ? this.#performer.recall(slots, id, afterId) : undefined,
+      mayRecall && this.#hasPump ? this.#performer.recall(this.#last ?? slots, id, afterId) : undefined,
     )
     this.#reads = reads(ports, () => this.#submit({ type: 'tick' }), history)
     this.#teller = teller(ports, async () => (await this.#reads.pull([])).snapshot)

@@ -1,6 +1,7 @@
 // The judgement at the end of a simulated run, when the world has healed: everything that was accepted is where it
 // belongs, and every tab shows the same, which is what the service has.
 
+import type { Message as ShownMessage } from '../core/wire.ts'
 import { isOpen } from '../server/session.ts'
 import type { Auditor, Sent } from './audit.ts'
 import { REFUSED_TEXT } from './sim-http.ts'
@@ -42,11 +43,32 @@ function judgeMessages(audit: Auditor): void {
       continue
     }
     if (sent.isRefused) audit.finding(`refused: ${sent.text} was not accepted, and the service has it`)
+    judgeFiles(audit, sent, place.message)
     const { conversationId } = sent
     if (conversationId !== undefined && place.conversation.id !== conversationId && !sent.isRetried) {
       audit.finding(`elsewhere: ${sent.text} was written in ${conversationId} and sent to ${place.conversation.id}`)
     }
   }
+}
+
+/** What it brought along is there, whole, and nothing else. */
+function judgeFiles(audit: Auditor, { text, files }: Sent, { attachments = [] }: Message): void {
+  const whole = attachments.filter(({ id }) => {
+    const { isGenuine, isConfirmed } = audit.service.files.get(id) ?? {}
+    return isGenuine && isConfirmed
+  })
+  const names = whole.map(({ name }) => name)
+  if (names.join() !== files.join())
+    audit.finding(`files: ${text} was sent with ${files.length}, and has ${names.length} whole`)
+}
+
+/** All that was said in the present conversation can be read back, whatever the disk has let go. */
+export function judgeHistory(audit: Auditor, conversationId: string | undefined, all: readonly ShownMessage[]): void {
+  const log = audit.service.conversations.get(conversationId ?? '')?.log ?? []
+  const read = all.filter((message) => message.conversationId === conversationId)
+  if (read.map(({ id }) => id).join() !== log.map(({ id }) => id).join())
+    audit.finding(`history: ${read.length} messages can be read back, the service has ${log.length}`)
+  audit.history(all)
 }
 
 /** Nobody took it back, and no logout took it along. */
@@ -101,6 +123,7 @@ function judgeTabs(audit: Auditor, { tabs, disk }: SimBrowser): void {
       audit.finding(`outbox: ${queued} queued, ${inflight} in flight, ${dead} dead, ${stale} stale at the end`)
   }
   if (disk.entries.size > 0) audit.finding(`outbox: ${disk.entries.size} entries on the disk at the end`)
+  if (disk.files.size > 0) audit.finding(`files: those of ${disk.files.size} messages are left on the disk at the end`)
   const snapshot = first?.snapshot
   const conversation = audit.service.conversations.get(snapshot?.conversation?.id ?? '')
   if (snapshot === undefined || conversation === undefined) return

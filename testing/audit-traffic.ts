@@ -81,6 +81,10 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
     })
   }
 
+  doubled(by: Caller, other: Caller): void {
+    this.finding(`pump: ${by.name} opened a connection beside that of ${other.name}`)
+  }
+
   rotation({ familyId, from, key, via, verdict }: Parameters<ServiceEvents['rotation']>[0]): void {
     this.world.note(`family ${familyId} generation ${from} by ${via}: ${verdict}`)
     const isGranted = verdict === 'rotated' || verdict === 'replayed'

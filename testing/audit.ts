@@ -3,7 +3,7 @@
 // in audit-traffic.ts, the end of a run in audit-end.ts.
 
 import type { Writes } from '../core/ports.ts'
-import type { Message, Outcome, OutboxItem, Snapshot } from '../core/wire.ts'
+import type { Message, OutboundMessage, Outcome, OutboxItem, Snapshot } from '../core/wire.ts'
 import { TrafficAuditor } from './audit-traffic.ts'
 import type { Disk } from './sim-store.ts'
 import type { SimTab, TabEvents } from './sim-tab.ts'
@@ -15,6 +15,7 @@ export interface Sent {
   readonly text: string
   readonly epoch: string
   readonly calledAt: number
+  readonly files: readonly string[]
   acceptedAt?: number
   seq?: number
   /** The open conversation in which it was written, where that is beyond doubt. */
@@ -58,9 +59,9 @@ export class Auditor extends TrafficAuditor implements TabEvents {
     return `text ${this.#texts}`
   }
 
-  sending(key: string, text: string, { epoch, id }: SimTab): void {
-    this.world.note(`tab ${id} sends ${text} ${key}`)
-    this.sent.set(key, { key, text, epoch, calledAt: this.world.now })
+  sending({ key, text, attachments = [] }: OutboundMessage, { epoch, id }: SimTab): void {
+    this.world.note(`tab ${id} sends ${text} ${key}${attachments.map(({ size }) => ` with ${size} bytes`).join('')}`)
+    this.sent.set(key, { key, text, epoch, calledAt: this.world.now, files: attachments.map(({ name }) => name) })
   }
 
   accepted(key: string, seq: number, tab: SimTab): void {
@@ -138,6 +139,13 @@ export class Auditor extends TrafficAuditor implements TabEvents {
 
   history(messages: readonly Message[]): void {
     this.emitted(messages)
+    let before: Message | undefined
+    for (const message of messages) {
+      const { conversationId, seq = 0, afterGap = false } = message
+      const isNext = before?.conversationId !== conversationId || seq === (before?.seq ?? 0) + 1
+      if (!isNext && !afterGap) this.finding(`history: a page of it hides a gap before ${seq}`)
+      before = message
+    }
   }
 
   settled(key: string, outcome: Outcome): void {
@@ -146,10 +154,17 @@ export class Auditor extends TrafficAuditor implements TabEvents {
     if (outcome.status === 'acked' && !this.#isServed(key, outcome.messageId)) {
       this.finding(`acked: ${sent.text} was reported as acknowledged, and the service does not have it`)
     }
-    const isGone = sent.isCancelling || this.logouts.some(({ epoch }) => epoch === sent.epoch)
+    // What was acknowledged long ago made way on the disk.
+    const isGone = sent.isCancelling || this.logouts.some(({ epoch }) => epoch === sent.epoch) || this.#isEvicted(key)
     if (outcome.status === 'cancelled' && !isGone) {
       this.finding(`forgotten: ${sent.text} was accepted, and is reported as unknown`)
     }
+  }
+
+  #isEvicted(key: string): boolean {
+    return [...this.service.conversations.values()].some(({ id, log }) =>
+      log.some((message) => message.key === key && this.disk.evicted.has(`${id}#${message.seq}`)),
+    )
   }
 
   #isServed(key: string, messageId: string): boolean {
@@ -208,7 +223,8 @@ export class Auditor extends TrafficAuditor implements TabEvents {
       this.#verified = { conversationId, seq: 0 }
     }
     for (let seq = this.#verified.seq + 1; seq <= cursor.seq; seq++) {
-      if (!this.disk.rows.has(`${conversationId}#${seq}`))
+      const name = `${conversationId}#${seq}`
+      if (!this.disk.rows.has(name) && !this.disk.evicted.has(name))
         this.finding(`cursor: it is at ${cursor.seq}, and ${seq} is not stored`)
     }
     this.#verified = { conversationId, seq: cursor.seq }

@@ -21,6 +21,8 @@ export interface Traffic {
   asked(path: string, bearer: string | undefined): void
   /** @param askedAt when the request was made that was answered so */
   told(path: string, retryAfterMs: number, by: Caller, askedAt: number): void
+  /** A socket stands beside one of another worker that lives. */
+  doubled(by: Caller, other: Caller): void
 }
 
 const SOCKET_PATH_ORIGIN = 'https://chat.example'
@@ -155,6 +157,11 @@ export class Network implements Cable {
     return request.method === 'PATCH' && askedAt < this.#patchedAt
   }
 
+  /** One browser has one connection. */
+  plugged(by: Caller): void {
+    for (const { caller } of this.sockets) if (caller !== by && caller.isAlive) this.#traffic.doubled(by, caller)
+  }
+
   get isReachable(): boolean {
     return this.isOnline && this.isServiceUp
   }
@@ -191,7 +198,12 @@ function requestOf(url: string, init: RequestInit, cookie: string | undefined): 
     ifVersion: ifMatch === null ? undefined : Number(ifMatch.replaceAll('"', '')),
     cookie,
     isCopy: false,
-    body: typeof body === 'string' ? JSON.parse(body) : body instanceof URLSearchParams ? Object.fromEntries(body) : {},
+    body:
+      typeof body === 'string'
+        ? JSON.parse(body)
+        : body instanceof URLSearchParams
+          ? Object.fromEntries(body)
+          : { ...body },
   }
 }
 

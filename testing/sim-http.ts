@@ -2,6 +2,7 @@
 // It owns status codes and shapes as design and server/routes have them, no more than the client uses.
 
 import { isLive, mayEnter } from '../server/session.ts'
+import { handleFile, namedFiles } from './sim-files.ts'
 import type { Conversation, Message, SimService } from './sim-service.ts'
 import type { Access } from './sim-tokens.ts'
 
@@ -61,13 +62,15 @@ export function handle(service: SimService, request: Request): Answer {
   const access = service.admit(request.bearer)
   if (typeof access === 'string') return problem(401, access)
   if (path === CONVERSATIONS) return make(service, access, request)
-  const [, id = '', rest = ''] = /^\/api\/v2\/messaging\/conversations\/([^/]+)(\/messages)?$/.exec(path) ?? []
+  const [, id = '', rest = ''] =
+    /^\/api\/v2\/messaging\/conversations\/([^/]+)(\/messages|\/attachments.*)?$/.exec(path) ?? []
   const conversation = service.conversations.get(decodeURIComponent(id))
   if (conversation === undefined || !isAllowed(access, conversation)) return problem(404, 'unknown-conversation')
   if (rest === '')
     return method === 'GET'
       ? { status: 200, body: conversationWire(conversation) }
       : patch(service, conversation, request)
+  if (rest !== '/messages') return handleFile(service, conversation, request, rest)
   return method === 'GET' ? list(conversation, request) : post(service, conversation, request)
 }
 
@@ -163,15 +166,18 @@ function patch(service: SimService, conversation: Conversation, { body, ifVersio
 
 function post(service: SimService, conversation: Conversation, { body, key }: Request): Answer {
   if (key === undefined) return problem(400, 'idempotency-key-required')
-  const { participantId = conversation.participantId, text, metadata } = body
+  const { participantId = conversation.participantId, text, metadata, attachments: ids } = body
   if (participantId !== conversation.participantId) return problem(403, 'not-your-participant')
   if (String(text).includes(REFUSED_TEXT)) return problem(422, 'message-refused')
+  const attachments = namedFiles(service, conversation.id, ids)
+  if (!Array.isArray(attachments)) return attachments
   const said = service.post(conversation, {
     role: 'customer',
     participantId: conversation.participantId,
     text: String(text),
     key,
-    hash: JSON.stringify([text, metadata]),
+    hash: JSON.stringify([text, metadata, ids]),
+    ...(attachments.length > 0 && { attachments }),
     ...(metadata !== undefined && { metadata }),
   })
   if (said.type === 'refused') return problem(said.code === 'conversation-closed' ? 409 : 422, said.code)

@@ -21,6 +21,7 @@ import {
   type ConversationEvent,
   type ConversationState,
 } from '../server/session.ts'
+import type { FileWire, SimFile } from './sim-files.ts'
 import { type Access, SimTokens } from './sim-tokens.ts'
 
 export interface Message {
@@ -32,6 +33,7 @@ export interface Message {
   readonly text: string
   readonly contentType: string
   readonly metadata?: unknown
+  readonly attachments?: readonly FileWire[]
   readonly key?: string
   readonly hash: string
   readonly at: number
@@ -59,6 +61,7 @@ export interface Session {
 export class SimService extends SimTokens {
   readonly sessions = new Map<string, Session>()
   readonly conversations = new Map<string, Conversation>()
+  readonly files = new Map<string, SimFile>()
   readonly #openKeys = new Map<string, string>()
   readonly #made = new Map<string, { hash: string; status: number; body: unknown }>()
   /** Told of every change of a conversation. */
@@ -144,6 +147,13 @@ export class SimService extends SimTokens {
       if (!this.#seen(family.sessionId)) return { type: 'invalid', reason: 'expired' }
     }
     return verdict
+  }
+
+  /** Does a message have this file? */
+  isUsed(fileId: string): boolean {
+    return [...this.conversations.values()].some(({ log }) =>
+      log.some(({ attachments }) => attachments?.some(({ id }) => id === fileId)),
+    )
   }
 
   signOut(familyId: string): void {

@@ -23,6 +23,8 @@ export interface Cable {
   readonly faults: Faults
   readonly sockets: Set<SimSocket>
   readonly isReachable: boolean
+  /** A socket of this worker was opened. */
+  plugged?(by: Caller): void
   latency(): number
 }
 
@@ -34,14 +36,14 @@ export class SimSocket {
   onclose: ((event: { code: number; reason: string }) => void) | null = null
   isHalfOpen = false
   readonly #cable: Cable
-  readonly #caller: Caller
+  readonly caller: Caller
   #end: End | undefined
   #outAt = 0
   #inAt = 0
 
   constructor(cable: Cable, caller: Caller) {
     this.#cable = cable
-    this.#caller = caller
+    this.caller = caller
     if (!caller.isAlive) return
     caller.whenDead(() => this.close())
     // Refused at once, or no word at all until the caller has enough.
@@ -64,6 +66,7 @@ export class SimSocket {
   #plug(): End | undefined {
     const { world, faults, feeds, sockets, isReachable } = this.#cable
     if (!isReachable || world.dice.chance(faults.socketRefused)) return undefined
+    this.#cable.plugged?.(this.caller)
     sockets.add(this)
     return feeds.connect({
       send: (frame) => this.arrives(frame),
@@ -109,7 +112,7 @@ export class SimSocket {
   }
 
   #isOpen(): boolean {
-    return this.readyState === 1 && !this.isHalfOpen && this.#caller.isAlive
+    return this.readyState === 1 && !this.isHalfOpen && this.caller.isAlive
   }
 
   #later(run: () => void): void {
@@ -118,7 +121,7 @@ export class SimSocket {
     world.after(
       this.#inAt - world.now,
       () => {
-        if (this.#caller.isAlive && !this.isHalfOpen && this.readyState !== 3) run()
+        if (this.caller.isAlive && !this.isHalfOpen && this.readyState !== 3) run()
       },
       true,
     )

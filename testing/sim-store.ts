@@ -41,6 +41,8 @@ export class Disk {
   readonly wills = new Map<string, string>()
   /** Told of every commit, when it is on the disk. */
   onCommit: (writes: Writes) => void = () => {}
+  /** Names of rows that have made way. */
+  readonly evicted = new Set<string>()
   /** Ways back from what was committed since the last strict commit, newest last. */
   #undo: (() => void)[] = []
   #queue: Job[] = []
@@ -112,6 +114,20 @@ export class Disk {
     if (next === undefined) return
     this.slots = deepFreeze(next)
     this.#undo = []
+  }
+
+  /** The oldest rows make way, but for the newest of the present conversation. */
+  evict(kept: number): number {
+    const { conversationId, headSeq } = this.slots?.transcript ?? { conversationId: '', headSeq: 0 }
+    const gone = [...this.rows].filter(([, row]) => row.conversationId !== conversationId || row.seq <= headSeq - kept)
+    for (const [name] of gone) {
+      this.rows.delete(name)
+      this.evicted.add(name)
+    }
+    this.#undo.push(() => {
+      for (const [name, row] of gone) this.rows.set(name, row)
+    })
+    return gone.length
   }
 
   /** Records that are not of the present identity. */

@@ -2,12 +2,13 @@
 // It tells the auditor what was asked and what was answered, and judges nothing.
 
 import { isHoldfastError } from '../core/errors.ts'
-import type { Outcome, Snapshot } from '../core/wire.ts'
+import type { Message, OutboundMessage, Outcome, Snapshot } from '../core/wire.ts'
 import { isOpen } from '../server/session.ts'
 import type { Auditor } from './audit.ts'
 import { REFUSED_TEXT } from './sim-http.ts'
 import type { SimBrowser } from './sim-browser.ts'
 import type { SimService } from './sim-service.ts'
+import { simUpload } from './sim-files.ts'
 import { SimTab, type TabEvents } from './sim-tab.ts'
 
 export interface Habits {
@@ -17,10 +18,15 @@ export interface Habits {
   readonly agentMs: number
   readonly logouts: boolean
   readonly closings: boolean
+  /** The share of messages with files. */
+  readonly files: number
 }
 
 /** So often a message is sent under one key while nobody answers. */
 const TRIES_MAX = 3
+/** Of the files of a message. */
+const FILE_BYTES_MAX = 800_000
+const PAGE_ROWS = 20
 const NAMES = ['cart', 'page', 'plan', 'locale']
 
 export class Visitor implements TabEvents {
@@ -105,14 +111,18 @@ export class Visitor implements TabEvents {
     const { dice } = this.#browser.world
     const key = dice.key(this.#browser.clock())
     const text = `${this.#audit.textOf(key)}${dice.chance(0.03) ? ` ${REFUSED_TEXT}` : ''}`
-    this.#audit.sending(key, text, tab)
-    this.#enqueue(tab, key, text, TRIES_MAX)
+    const count = dice.chance(this.#habits.files) ? dice.whole(1, 2) : 0
+    const files = Array.from({ length: count }, (_, at) => simUpload(`${key}-${at}`, dice.whole(1, FILE_BYTES_MAX)))
+    const message = { key, text, ...(count > 0 && { attachments: files }) }
+    this.#audit.sending(message, tab)
+    this.#enqueue(tab, message, TRIES_MAX)
   }
 
   /** The answer may be lost: then it is asked again with the same key, a few times. */
-  #enqueue(tab: SimTab, key: string, text: string, tries: number): void {
+  #enqueue(tab: SimTab, message: OutboundMessage, tries: number): void {
     const { epoch } = tab
-    tab.run({ type: 'enqueue', messages: [{ key, text }] }).then(
+    const { key } = message
+    tab.run({ type: 'enqueue', messages: [message] }).then(
       ([said]) => {
         if (said === undefined || 'error' in said) {
           // A try before this one may have been accepted, its answer lost.
@@ -127,7 +137,7 @@ export class Visitor implements TabEvents {
         if (isHoldfastError(error, 'EPOCH_CHANGED')) return tab.pull()
         const isAgain = tries > 1 && this.#browser.world.dice.chance(0.5)
         // Another identity by now must not send what it did not write.
-        const again = () => tab.epoch === epoch && this.#enqueue(tab, key, text, tries - 1)
+        const again = () => tab.epoch === epoch && this.#enqueue(tab, message, tries - 1)
         if (isAgain) tab.after(500, again)
       },
     )
@@ -160,7 +170,7 @@ export class Visitor implements TabEvents {
       }
       const key = dice.key(this.#browser.clock())
       const text = this.#audit.textOf(key)
-      this.#audit.sending(key, text, tab)
+      this.#audit.sending({ key, text }, tab)
       const { seq } = await tab.run({ type: 'edit', key: item.key, message: { key, text } })
       this.#audit.cancelled(item.key)
       this.#audit.accepted(key, seq, tab)
@@ -203,6 +213,17 @@ export class Visitor implements TabEvents {
       }
     })
     this.#quietly(work)
+  }
+
+  /** Pages back through everything that was said, as far as anybody has it. */
+  async readAll(tab: SimTab): Promise<readonly Message[]> {
+    const all: Message[] = []
+    for (;;) {
+      const before = all[0]?.seq
+      const page = await tab.run({ type: 'history', limit: PAGE_ROWS, ...(before !== undefined && { before }) })
+      if (page.length === 0) return all
+      all.unshift(...page)
+    }
   }
 
   #logout(tab: SimTab): void {

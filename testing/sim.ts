@@ -2,8 +2,9 @@
 // anything may fail and nothing wrong may happen; then the faults end and everything that waits must finish.
 
 import { Auditor } from './audit.ts'
-import { judgeEnd } from './audit-end.ts'
+import { judgeEnd, judgeHistory } from './audit-end.ts'
 import { Dice } from './dice.ts'
+import { drawExtras } from './extras.ts'
 import { CALM, drawFaults, type Faults } from './faults.ts'
 import { Network } from './network.ts'
 import { SimBrowser } from './sim-browser.ts'
@@ -33,6 +34,8 @@ const STARTS_AT = Date.UTC(2026, 0, 5, 9)
 export const HEALING_MS = 4 * MINUTE_MS
 const SERVER_DOWN_MS_MAX = 8_000
 const TAIL_LINES = 60
+/** Rows of the present conversation that never make way: more than are shown. */
+const KEPT_ROWS = 60
 
 class Simulation {
   readonly world: World
@@ -47,6 +50,7 @@ class Simulation {
   #calledBackAt = 0
 
   constructor(seed: number, plant: Plant) {
+    const extras = drawExtras(seed)
     const dice = new Dice(seed)
     const world = new World(dice, STARTS_AT)
     const faults = drawFaults(dice)
@@ -71,6 +75,7 @@ class Simulation {
       agentMs: dice.between(3_000, 30_000),
       logouts: dice.chance(0.3),
       closings: dice.chance(0.4),
+      files: extras.files,
     }
     const visitor = new Visitor(browser, service, audit, habits)
     this.world = world
@@ -83,6 +88,7 @@ class Simulation {
     this.faults = faults
     this.#every(habits.paceMs, () => visitor.act())
     this.#every(habits.agentMs, () => visitor.agentActs())
+    this.#every(extras.evictMeanMs, () => world.note(`disk lets ${browser.disk.evict(KEPT_ROWS)} rows go`))
     this.#misfortunes()
   }
 
@@ -213,6 +219,18 @@ class Simulation {
     // Not in the middle of something that has just begun, such as a refresh that is due.
     for (let round = 0; round < 10 && world.now - this.audit.committedAt < 2_000; round++) await world.run(1_000)
     judgeEnd(this.audit, browser)
+    await this.#readBack()
+  }
+
+  async #readBack(): Promise<void> {
+    const [tab] = this.browser.tabs
+    if (tab === undefined) return
+    const reading = this.visitor.readAll(tab).then(
+      (all) => judgeHistory(this.audit, tab.snapshot?.conversation?.id, all),
+      (error) => this.audit.finding(`history: it cannot be read back: ${error}`),
+    )
+    await this.world.run(MINUTE_MS)
+    await reading
   }
 }
 

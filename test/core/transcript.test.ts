@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Attempt, IDLE } from '../../core/attempt.ts'
+import { type Attempt, IDLE, isHeld } from '../../core/attempt.ts'
 import {
   ABOVE_MAX,
   emptyTranscript,
@@ -179,6 +179,12 @@ describe('a gap', () => {
     })
     expect(plan(woken, true, env({ now: NOW + MINUTE, owner: 'w2' })).action?.claim).toEqual({ key: 'f', count: 2 })
   })
+})
+
+test('[TR8] so does one that came when a site looked for older messages, in the next conversation, too', () => {
+  const held = reduce(fold(EMPTY, received(2)), { type: 'held', retryAfterMs: MINUTE }, env()).state
+  expect(plan(held, true, env({ now: NOW + MINUTE - 1 })).wakeAt).toBe(NOW + MINUTE)
+  expect([isHeld(held.fetch, NOW), isHeld(held.fetch, NOW + MINUTE), isHeld(IDLE, NOW)]).toEqual([true, false, false])
 })
 
 describe('a gap that stays', () => {

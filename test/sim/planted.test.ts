@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest'
 import { simulate } from '../../testing/sim.ts'
 import { PLANTED } from './planted.ts'
+import { PLANTED_MORE } from './planted-more.ts'
 
 const SEEDS_MAX = 500
 
-test.each(PLANTED)('[SIM5] a machine that $is is noticed', async ({ plant, found }) => {
+test.each([...PLANTED, ...PLANTED_MORE])('[SIM5] a machine that $is is noticed', async ({ plant, found }) => {
   for (let seed = 1; seed <= SEEDS_MAX; seed++) {
     const { findings } = await simulate(seed, plant)
     if (findings.some((finding) => found.test(finding))) return

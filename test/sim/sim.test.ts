@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { Dice } from '../../testing/dice.ts'
+import { drawExtras, type Extras, PLAIN } from '../../testing/extras.ts'
 import { CALM, drawFaults, type Faults } from '../../testing/faults.ts'
 import { Network } from '../../testing/network.ts'
 import { report, simulate } from '../../testing/sim.ts'
@@ -10,6 +11,8 @@ import { World } from '../../testing/world.ts'
 import { REGRESSIONS, seedsFrom } from './seeds.ts'
 
 const FRESH = 200
+/** They failed before there were files: without them they still run as they did. */
+const OLD = REGRESSIONS.slice(0, 9)
 
 /** Other commits run other seeds, and everybody who has this one runs the same. */
 function commit(): string {
@@ -53,12 +56,21 @@ test('[SIM3] about half of the faults are off, and each is on now and then', () 
   expect(Math.max(...shares)).toBeLessThan(0.6)
 })
 
+test('[SIM8] about a third of the runs have neither files nor a full disk, and each is in about as many', () => {
+  const runs = seedsFrom('extras', 400).map(drawExtras)
+  const share = (has: (extras: Extras) => boolean) => runs.filter(has).length / runs.length
+  expect(share(({ files, evictMeanMs }) => files + evictMeanMs === 0)).toBeCloseTo(0.36, 1)
+  expect(share(({ files }) => files > 0)).toBeCloseTo(0.4, 1)
+  expect(share(({ evictMeanMs }) => evictMeanMs > 0)).toBeCloseTo(0.4, 1)
+  for (const { seed } of OLD) expect(drawExtras(seed)).toEqual(PLAIN)
+})
+
 test('[SIM4] a worker that was stopped asks nothing and connects nowhere', async () => {
   const world = new World(new Dice(1), 0)
   const events = { rotation() {}, revoked() {}, used() {} }
   const service = new SimService(world.dice, () => world.now, events, { accessMs: 60_000, sessionMs: 60_000 })
   const asked: string[] = []
-  const traffic = { asked: (path: string) => asked.push(path), told() {} }
+  const traffic = { asked: (path: string) => asked.push(path), told() {}, doubled() {} }
   const network = new Network(world, service, new Feeds(service, world), CALM, traffic)
   const caller = { name: 'w1', isAlive: true, whenDead() {} }
   const [ask, Socket] = [network.fetchOf(caller), network.socketOf(caller)]

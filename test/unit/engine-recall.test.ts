@@ -21,10 +21,11 @@ const page = (rows: readonly Row[], headSeq = rows.at(-1)?.seq ?? 0) =>
   ({ ok: true, value: { resync: false, rows, headSeq } }) as const satisfies Outcome<unknown>
 
 /** The third conversation, with so many messages here of each. */
-async function rig(here: readonly Row[], ask: Ask = async () => undefined) {
+async function rig(here: readonly Row[], ask: Ask = async () => undefined, seq = 0) {
   const fresh = newSlots('e', [])
   const present = conversation('c3', { behind: ['c2', 'c1'] })
-  const slots: Slots = { ...fresh, session: { ...fresh.session, conversation: present } }
+  const transcript = { ...fresh.transcript, conversationId: 'c3', cursor: { seq, id: `c3/${seq}` }, headSeq: seq }
+  const slots: Slots = { ...fresh, session: { ...fresh.session, conversation: present }, transcript }
   const store: Store = memoryStore(slots)
   const putRows = here.map((one) => ({ epoch: 'e', ...one }))
   await store.turn({ runEntries: 0, keys: [], isDurable: false }, () => ({
@@ -122,4 +123,36 @@ test('[SN73] what comes after the identity has changed is neither kept nor shown
   })
   expect(await history()).toEqual([])
   expect(await store.rows('c2', 9, 9)).toEqual([])
+})
+
+test('[TR31] what made way of the present conversation is fetched again, as far as the page needs it', async () => {
+  const ask: Ask = async (_, id, afterId) => {
+    const from = Number(afterId.split('/')[1] ?? 0) + 1
+    return page(id === 'c3' ? rowsOf(id, from, Math.min(from + 9, 40)) : [], 40)
+  }
+  const { history, asked, store } = await rig([...rowsOf('c3', 6, 7), ...rowsOf('c3', 25, 40)], ask, 40)
+  expect(texts(await history(undefined, 10))).toEqual(rowsOf('c3', 31, 40).map(({ text }) => text))
+  expect(asked).not.toHaveBeenCalled()
+  const older = await history(31, 10)
+  expect(texts(older)).toEqual(rowsOf('c3', 21, 30).map(({ text }) => text))
+  expect(older.every(({ afterGap }) => afterGap === undefined)).toBe(true)
+  expect(asked.mock.calls.map(([, , afterId]) => afterId)).toEqual(['c3/7', 'c3/17', 'c3/27'])
+  expect(texts(await history(8, 7))).toEqual(rowsOf('c3', 1, 7).map(({ text }) => text))
+  expect(await store.rows('c3', 99, 99)).toHaveLength(40)
+})
+
+test('[TR31] what cannot be had leaves a gap that looks like one', async () => {
+  const { history } = await rig([...rowsOf('c3', 4, 5), ...rowsOf('c3', 8, 9)], async () => UNREACHABLE, 9)
+  const gaps = async (before?: number, limit?: number) =>
+    (await history(before, limit)).map(({ seq, afterGap = false }) => [seq, afterGap])
+  const all = [
+    [4, true],
+    [5, false],
+    [8, true],
+    [9, false],
+  ]
+  expect(await gaps()).toEqual(all)
+  // The page is full, and what is missing lies before it.
+  expect(await gaps(undefined, 2)).toEqual(all.slice(2))
+  expect(await gaps(8, 1)).toEqual([[5, false]])
 })

@@ -1,0 +1,28 @@
+// What a simulated world may have beside its faults: files, a disk that is short of room. Drawn by a die of its own, so
+// that a run without them is the run that its seed has always been.
+
+import { Dice } from './dice.ts'
+
+/** Probabilities, and mean times between two events in milliseconds, where 0 means never. */
+export interface Extras {
+  /** The share of messages that bring files along. */
+  readonly files: number
+  /** The oldest rows of the transcript make way. */
+  readonly evictMeanMs: number
+}
+
+/** Chosen so that every seed that had failed before there were extras runs without them. */
+const SALT = 0x819
+const FILES_MAX = 0.4
+const EVICT_MEAN_MS_MIN = 8_000
+
+export const PLAIN: Extras = { files: 0, evictMeanMs: 0 }
+
+export function drawExtras(seed: number): Extras {
+  const dice = new Dice(seed ^ SALT)
+  const [files, evict] = [dice.draw(), dice.draw()]
+  return {
+    files: dice.chance(0.4) ? FILES_MAX * files : 0,
+    evictMeanMs: dice.chance(0.4) ? EVICT_MEAN_MS_MIN / (0.1 + 0.9 * evict) : 0,
+  }
+}
