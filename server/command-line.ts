@@ -11,7 +11,7 @@ import { errorFields } from './log.ts'
 import { createSessionService, mintAgentToken, type SessionService } from './service.ts'
 import { type ServiceOptions, settingsFrom } from './settings.ts'
 import { Tokens } from './tokens.ts'
-import { backUp, copyStore, renewKeys } from './upkeep.ts'
+import { backUp, copyStore, NothingThereError, renewKeys } from './upkeep.ts'
 
 const DEFAULT_PORT = 8787
 const DEFAULT_DATA = '.data'
@@ -55,6 +55,18 @@ const OPTIONS = {
 
 type Values = { [K in keyof typeof OPTIONS]?: string | boolean | undefined }
 
+const STORE = ['config', 'data', 'database', 'fanout'] as const
+/** What each command reads. Another option is a mistake: it would be left out in silence. */
+const OPTIONS_OF: Record<string, readonly (keyof typeof OPTIONS)[]> = {
+  serve: [...STORE, 'port', 'host', 'durability', 'backups'],
+  'agent-token': [...STORE, 'deployment', 'name', 'agent'],
+  check: ['deployment', 'json', 'quick'],
+  'check genesys': ['deployment', 'domain', 'origin', 'json'],
+  'dead-letters': [...STORE, 'deployment', 'retry'],
+  'renew-keys': STORE,
+  backup: ['config', 'data'],
+}
+
 async function run(args: string[]): Promise<void> {
   const { values, positionals } = parse(args)
   const command = positionals[0]
@@ -62,6 +74,9 @@ async function run(args: string[]): Promise<void> {
     console.log(USAGE)
     return
   }
+  const name = command === 'check' && positionals[1] === 'genesys' ? 'check genesys' : command
+  const strange = Object.keys(values).find((option) => OPTIONS_OF[name]?.includes(option as keyof Values) === false)
+  if (strange !== undefined) throw new UsageError(`${name} has no option --${strange}.`)
   if (command === 'check') return check(values, positionals)
   if (command === 'dead-letters') return listDeadLetters(values, positionals)
   if (command === 'backup') return backup(values, positionals)
@@ -82,7 +97,8 @@ function parse(args: string[]): { values: Values; positionals: string[] } {
 
 async function serve(values: Values): Promise<void> {
   const port = Number(values.port ?? DEFAULT_PORT)
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UsageError('--port is a number from 0 to 65535.')
+  if (!/^\d{1,5}$/.test(String(values.port ?? port)) || port > 65_535)
+    throw new UsageError('--port is a number from 0 to 65535.')
   const options = configured(values)
   const durability = values.durability ?? options.durability ?? 'full'
   if (durability !== 'full' && durability !== 'fast') throw new UsageError('--durability is full or fast.')
@@ -188,11 +204,19 @@ function configured(values: Values): ServiceOptions {
 
 function fromFile(file: string | boolean | undefined): ServiceOptions {
   if (typeof file !== 'string') return {}
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as ServiceOptions
-  } catch {
-    throw new UsageError(`${file} cannot be read as JSON.`)
+  const read = (): unknown => {
+    try {
+      return JSON.parse(readFileSync(file, 'utf8'))
+    } catch {
+      return undefined
+    }
   }
+  const options = read()
+  if (options === undefined) throw new UsageError(`${file} cannot be read as JSON.`)
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new UsageError(`${file} holds no object.`)
+  }
+  return options
 }
 
 /** Does what the arguments say. Says itself what went wrong, and ends the process then. */
@@ -206,7 +230,18 @@ export async function main(args: string[]): Promise<void> {
     }
     if (error instanceof StoreBusyError) console.error(`${error.message} Only one service can use a data folder.`)
     else if (error instanceof StoreUnavailableError) console.error(`${error.message} Is the database up and reachable?`)
-    else console.error(error)
+    else if (error instanceof NothingThereError) console.error(`${error.message} See --data and --config.`)
+    else console.error(ofTheSystem(error) ?? error)
     process.exit(1)
   }
+}
+
+/** What the machine refuses is told in its own short words: a stack says nothing to an operator. */
+function ofTheSystem(error: unknown): string | undefined {
+  const { code, syscall, address, port, path } = Object(error) as Partial<NodeJS.ErrnoException> & {
+    address?: string
+    port?: number
+  }
+  if (syscall === 'listen') return `${address}:${port} cannot be listened on (${code}). See --port and --host.`
+  return path !== undefined && code !== undefined ? `${path} cannot be used (${code}).` : undefined
 }

@@ -9,7 +9,7 @@ import type { EpochMs } from './session.ts'
 import type { SharedStore } from './store-shared.ts'
 
 export const SIGNING_ALGORITHM = 'ES256'
-const KEYS_FILE = 'keys.json'
+export const KEYS_FILE = 'keys.json'
 
 /** A renewed key is known to every node and reader this long before it is used, in milliseconds. */
 export const KEY_LEAD_MS = 15 * 60_000

@@ -1,5 +1,6 @@
 // What an operator can set, the defaults, and the checks that refuse a dangerous combination at the start.
 import { type AttachmentOptions, type AttachmentSettings, attachmentsFrom } from './attachments.ts'
+import { checkOptions } from './schemas-options.ts'
 import type { KeyRing } from './keys.ts'
 import { type LimitOptions, type Limits, limitsFrom } from './limits.ts'
 import type { LogEntry } from './log.ts'
@@ -139,6 +140,7 @@ export type Settings = {
 }
 
 export function settingsFrom(options: ServiceOptions): Settings {
+  checkOptions(options)
   const deployments = new Map(Object.entries(options.deployments ?? { demo: {} }))
   const { secure = false, sameSite = 'Lax', partitioned = false, domain } = options.cookie ?? {}
   if ((sameSite === 'None' || partitioned) && !secure) {

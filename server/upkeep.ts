@@ -1,15 +1,25 @@
 // What an operator does from the command line to the keys and the embedded store, with or without a running
 // service beside it.
+import { existsSync } from 'node:fs'
 import { chmod, copyFile, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openBacking, withKeys } from './backing.ts'
-import { KEY_LEAD_MS, type KeyRing, renewed } from './keys.ts'
+import { openBacking, STORE_FILE, withKeys } from './backing.ts'
+import { KEY_LEAD_MS, KEYS_FILE, type KeyRing, renewed } from './keys.ts'
 import type { EpochMs } from './session.ts'
 import type { SessionService } from './service.ts'
 import type { Settings } from './settings.ts'
 
+export class NothingThereError extends Error {}
+
+/** Where a folder is misspelt, a tool would make a new one, and say that all went well. */
+function missing({ database, data }: Settings, file: string): boolean {
+  return database === undefined && !existsSync(join(data, file))
+}
+
 /** Adds new keys to the ring, which begin after the lead, and leaves out those that nothing can need. */
-export function renewKeys(settings: Settings, ring: KeyRing | undefined, now: EpochMs): Promise<string> {
+export async function renewKeys(settings: Settings, ring: KeyRing | undefined, now: EpochMs): Promise<string> {
+  if (ring === undefined && missing(settings, KEYS_FILE))
+    throw new NothingThereError(`There are no keys in ${settings.data}.`)
   return withKeys(settings, ring, async (keys) => {
     const present = await keys.read()
     const lives = { accessMs: settings.agentTokenMs, refreshMs: settings.sessionMs + settings.archiveReferenceMs }
@@ -24,6 +34,7 @@ export function renewKeys(settings: Settings, ring: KeyRing | undefined, now: Ep
 
 /** Copies the embedded store of a service that does not run into a new file. */
 export async function copyStore(settings: Settings, file: string): Promise<void> {
+  if (missing(settings, STORE_FILE)) throw new NothingThereError(`There is no store in ${settings.data}.`)
   const { store } = await openBacking(settings, undefined, Date.now)
   try {
     await store.backup(file)

@@ -2,7 +2,7 @@
 // refused where it cannot work, and its command line. It is bundled first, as in a release.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -218,6 +218,8 @@ test.each([
   { is: 'a backup without a file', args: ['backup'], says: 'one new file' },
   { is: 'an odd port', args: ['serve', '--port', 'x'], says: '--port is a number' },
   { is: 'an unknown option', args: ['serve', '--prot', '1'], says: '--prot' },
+  { is: 'an empty port', args: ['serve', '--port', ''], says: '--port is a number' },
+  { is: "another command's option", args: ['serve', '--retry'], says: 'serve has no option --retry' },
   { is: 'an unknown command', args: ['sreve'], says: 'no command sreve' },
   { is: 'a missing configuration', args: ['serve', '--config', '/nowhere.json'], says: 'cannot be read' },
   {
@@ -230,6 +232,45 @@ test.each([
   expect(code).toBe(2)
   expect(err).toContain(says)
   expect(err).not.toContain('secret')
+})
+
+test.each([
+  { is: 'a list', text: '[]', says: 'holds no object' },
+  { is: 'nothing', text: 'null', says: 'holds no object' },
+  {
+    is: 'an unknown name',
+    text: '{"limits":{"sessionRequestPerSecond":3}}',
+    says: 'sessionRequestPerSecond is not known',
+  },
+  { is: 'origins that are no list', text: '{"deployments":{"demo":{"origins":"https://a.example"}}}', says: 'origins' },
+  { is: 'a secret that is short', text: '{"deployments":{"demo":{"identity":{"key":"s3cret"}}}}', says: 'identity.' },
+])('[SV87] a configuration of $is is refused before anything is opened', async ({ text, says }) => {
+  const file = join(folder, 'config.json')
+  await writeFile(file, text)
+  const { code, err } = await ended('serve', '--port', '0', '--data', join(folder, 'data'), '--config', file)
+  expect(code).toBe(2)
+  expect(err).toContain(says)
+  expect(err).not.toContain('s3cret')
+  await expect(stat(join(folder, 'data'))).rejects.toThrow('ENOENT')
+})
+
+test('[SV46] what the machine refuses is told in one line', async () => {
+  const { url } = await served()
+  const taken = await ended('serve', '--port', new URL(url).port, '--data', ':memory:')
+  expect(taken).toMatchObject({ code: 1, err: expect.stringMatching(/^127\.0\.0\.1:\d+ cannot be listened on.*\n$/) })
+  const file = join(folder, 'file')
+  await writeFile(file, '')
+  const unusable = await ended('serve', '--port', '0', '--data', file)
+  expect(unusable).toMatchObject({ code: 1, err: `${file} cannot be used (EEXIST).\n` })
+})
+
+test('[SV46] an operator who misspells the folder is told so, and nothing is made there', async () => {
+  const nowhere = join(folder, 'dta')
+  const renewal = await ended('renew-keys', '--data', nowhere)
+  expect(renewal).toMatchObject({ code: 1, err: expect.stringContaining('There are no keys in') })
+  const copied = await ended('backup', '--data', nowhere, join(folder, 'copy.db'))
+  expect(copied).toMatchObject({ code: 1, err: expect.stringContaining('There is no store in') })
+  await expect(stat(nowhere)).rejects.toThrow('ENOENT')
 })
 
 test('[SV55] the command line lists the dead letters of a running service', async () => {
