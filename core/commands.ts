@@ -227,5 +227,6 @@ export function forget(draft: Draft, session: Partial<Session>): void {
     leases: emptied(leases),
     session: { ...fresh.session, tabs: former.tabs, wipe: 'due', ...session },
   })
+  delete draft.slots.shared
   wipe(draft)
 }

@@ -23,6 +23,7 @@ import { laneOf } from './outbox.ts'
 import { earliest, isOwed, plan as planOutbox, RUN_ENTRIES_MAX, WATCHDOG_MS, withoutEmpty } from './sends.ts'
 import type { Capabilities, View, Wanted, Writes } from './ports.ts'
 import { plan as planSession, planFarewell } from './phases.ts'
+import { planShared, type SharedDevice, type SharedPlan } from './shared.ts'
 import { isConversationOpen, laneNameOf, needsOpening, reduce as reduceSession } from './session.ts'
 import type { Slots } from './state.ts'
 import { isComplete, plan as planTranscript } from './transcript.ts'
@@ -37,6 +38,8 @@ export interface Setup {
   readonly unkeyed?: Unkeyed | undefined
   /** Leases of the site's own, beside those of the platform. */
   readonly leases?: readonly LeaseSpec[]
+  /** Strangers use the device, one after the other. */
+  readonly shared?: SharedDevice | undefined
 }
 
 const platformLeases = ({ capabilities }: Setup): readonly LeaseSpec[] => capabilities.leases ?? []
@@ -53,6 +56,8 @@ export interface Decision {
   readonly actions: readonly Action[]
   readonly problems: readonly Problem[]
   readonly wakeAt?: EpochMs
+  /** The visitor is gone: nothing else is to be done for them than the wipe. */
+  readonly isGone?: true
 }
 
 /** What the turn must read, judged from the inputs and from the slots as they were last seen: a hint that costs nothing. */
@@ -114,11 +119,21 @@ export function decide(view: View, inputs: readonly Input[], wanted: Wanted, set
     fold(draft, input)
     return undefined
   })
-  const wakeAt = env.pump ? plan(draft, wanted, setup) : undefined
+  const presence = env.pump && setup.shared ? planPresence(draft, inputs, setup.shared) : {}
+  const { isGone } = presence
+  const wakeAt = env.pump ? earliest(presence.wakeAt, isGone ? undefined : plan(draft, wanted, setup)) : undefined
   const writes = writesOf(draft)
   const { actions, problems } = draft
-  const decision = { writes, slots: writes.slots, replies, actions, problems }
+  const decision = { writes, slots: writes.slots, replies, actions, problems, ...(isGone && { isGone }) }
   return wakeAt === undefined ? decision : { ...decision, wakeAt }
+}
+
+function planPresence({ slots, env }: Draft, inputs: readonly Input[], device: SharedDevice): SharedPlan {
+  const isUsed = inputs.some(({ type }) => type === 'used')
+  const isAbandoned = inputs.some((input) => input.type === 'started' && input.isAbandoned === true)
+  const planned = planShared(slots, device, { isUsed, isAbandoned }, env)
+  if (planned.shared !== undefined) slots.shared = planned.shared
+  return planned
 }
 
 function plan(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undefined {

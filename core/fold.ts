@@ -29,6 +29,7 @@ type Happening = Exclude<Input, { type: 'command' }>
 export function fold(draft: Draft, input: Happening): void {
   switch (input.type) {
     case 'tick':
+    case 'used':
       return
     case 'started':
       return session(draft, { type: 'started' })

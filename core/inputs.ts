@@ -35,7 +35,10 @@ export type Input =
   /** `will`: with a logout, what the service can be told with; null is nothing, and absent that a cookie does it. */
   | { readonly type: 'command'; readonly command: Change; readonly epoch: string; readonly will?: Sealed | null }
   /** The pump is ours: whatever another incarnation had in hand is ours to do. */
-  | { readonly type: 'started' }
+  /** `isAbandoned`: of a shared device, and no tab of before is there. */
+  | { readonly type: 'started'; readonly isAbandoned?: boolean }
+  /** The visitor has done something. */
+  | { readonly type: 'used' }
   | { readonly type: 'woken'; readonly isOnline: boolean }
   /** `isArrival`: a tab that knows no identity yet has come. Without `count`, who holds the pump counts. */
   | { readonly type: 'tabs'; readonly count?: number; readonly isArrival: boolean }

@@ -62,6 +62,7 @@ export function snapshotOf(tail: Tail & { slots: Slots }, storage: 'durable' | '
     agentTyping: slots.typingUntil > now,
     tabs: session.tabs,
     online: session.isOnline,
+    ...(slots.shared && { shared: true as const }),
   }
 }
 

@@ -7,6 +7,7 @@ import type { Limits } from './ports.ts'
 import type { Spent } from './rates.ts'
 import { EMPTY_OUTBOX, type Entry, type Outbox, restore } from './outbox.ts'
 import { newSession, type Session } from './session.ts'
+import type { Presence } from './shared.ts'
 import { emptyTranscript, type Transcript } from './transcript.ts'
 import type { EpochMs } from './wire.ts'
 
@@ -29,6 +30,8 @@ export interface Slots {
   readonly recent: readonly string[]
   /** What the platform said it takes, where it says so at run time. */
   readonly limits?: Limits
+  /** Where the device is shared: whether the visitor is still there. */
+  readonly shared?: Presence
   /** Until when each step is spent, where the platform limits it (rates.ts). */
   readonly spent?: Spent
 }

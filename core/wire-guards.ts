@@ -74,6 +74,7 @@ const COMMANDS: { readonly [T in Command['type']]: (command: Shape) => boolean }
     (c.supplied === undefined || isShape(c.supplied)),
   borrow: (c) => isKey(c.lease) && (c.spent === undefined || isCount(c.spent)),
   nudge: (c) => typeof c.wake === 'boolean' && typeof c.online === 'boolean',
+  hold: () => true,
   bye: () => true,
 }
 

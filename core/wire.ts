@@ -131,6 +131,8 @@ export interface Snapshot {
   readonly agentTyping: boolean
   readonly tabs: number
   readonly online: boolean
+  /** Strangers share the device: nothing survives the last tab. */
+  readonly shared?: true
 }
 
 /** How a message ended. `cancelled` also stands for a key that nobody knows any more. */
@@ -221,6 +223,8 @@ export type Command =
   | { readonly type: 'borrow'; readonly lease: string; readonly spent?: number }
   /** Run a turn: the network may be back, the tab became visible, an alarm rang. `wake` says the visitor is here. */
   | { readonly type: 'nudge'; readonly wake: boolean; readonly online: boolean }
+  /** This tab holds the lock of its name from now on: when that is free, the tab is gone. */
+  | { readonly type: 'hold' }
   | { readonly type: 'bye' }
 
 /** The place of an accepted message in the outbox, or why it was not accepted. */
@@ -246,6 +250,7 @@ export interface Answers {
   supply: null
   borrow: { readonly token: string; readonly generation: number; readonly expiresAt: EpochMs }
   nudge: null
+  hold: null
   bye: null
 }
 
@@ -287,10 +292,5 @@ export type Notice =
   | { readonly v: 1; readonly type: 'is-drafting' | 'drafting'; readonly tab: string }
   | { readonly v: 1; readonly type: 'problem'; readonly code: string; readonly message: string }
 
-/** The Web Lock an incarnation holds for its whole life: granted to a page means dead. */
-export const lifeLockOf = (incarnation: string): string => `holdfast:life:${incarnation}`
-
-/** The BroadcastChannel of a deployment. */
-export const channelOf = (deployment: string): string => `holdfast:${deployment}`
-
+export { channelOf, lifeLockOf, tabLockOf } from './wire-names.ts'
 export { isCaller, isCommand, isDelta, isNotice, isOutboundMessage, isShape } from './wire-guards.ts'

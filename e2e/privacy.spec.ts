@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BrowserContext, chromium, type Page } from '@playwright/test'
 import { expect, startWorld, test } from './fixtures.ts'
+import { killBrowser } from './kill-browser.ts'
 import { everythingIn, filesWith } from './residue.ts'
 import { openTab, reconnect, type Tab } from './tab.ts'
 
@@ -167,14 +168,3 @@ test('[WI12] a browser killed in a logout shows and keeps nothing of the visitor
     expect(filesWith(profile, [SAID])).toEqual([])
   })
 })
-
-/** SIGKILL for the browser's own process: its children go with it, nothing is flushed. */
-async function killBrowser(context: BrowserContext): Promise<void> {
-  const session = await context.browser()?.newBrowserCDPSession()
-  if (session === undefined) throw new Error('There is no browser to kill.')
-  const { processInfo } = await session.send('SystemInfo.getProcessInfo')
-  const main = processInfo.find((info) => info.type === 'browser')
-  const closed = new Promise((resolve) => context.once('close', resolve))
-  process.kill(main?.id ?? 0, 'SIGKILL')
-  await closed
-}

@@ -23,14 +23,18 @@ const MODULES = {
   fetch: 'sw/fetch.ts',
 }
 
+/** What few pages need is loaded by them alone. */
+const APART = { './local-host.ts': './holdfast-local-host.js', './more.ts': './holdfast-more.js' }
+
 /** Every bundle: the function, its entries (name in dist/ → source), and its options. */
 const BUNDLES = [
-  [bundleBrowser, { holdfast: 'src/index.ts' }, { apart: { './local-host.ts': './holdfast-local-host.js' } }],
-  [bundleBrowser, { hub: 'src/hub.ts' }, {}],
-  [bundleBrowser, { 'holdfast-hub': 'src/hub-page.ts' }, { apart: { './local-host.ts': './holdfast-local-host.js' } }],
+  [bundleBrowser, { holdfast: 'src/index.ts' }, { apart: APART }],
+  [bundleBrowser, { hub: 'src/hub.ts' }, { apart: APART }],
+  [bundleBrowser, { 'holdfast-hub': 'src/hub-page.ts' }, { apart: APART }],
   [bundleBrowser, { tokens: 'src/tokens.ts' }, {}],
   [bundleBrowser, { 'genesys-messenger': 'src/genesys-messenger.ts' }, {}],
   [bundleBrowser, { 'holdfast-local-host': 'src/local-host.ts' }, {}],
+  [bundleBrowser, { 'holdfast-more': 'src/more.ts' }, {}],
   [bundleBrowser, MODULES, {}],
   [bundleBrowser, { 'holdfast-sw': 'sw/prebuilt.ts' }, { format: 'iife' }],
   [bundleBrowser, { 'holdfast-sw-genesys': 'sw/prebuilt-genesys.ts' }, { format: 'iife' }],

@@ -125,6 +125,9 @@ export class Client implements Chat {
       this.draft.ready,
     ])
     this.#isOpen = true
+    // Without the file the worker counts by what the tab says.
+    if (this.state.shared)
+      await import('./more.ts').then(({ hold }) => hold(this.#tab, this.#setting.deployment, this.ask)).catch(() => {})
     const { conversation, tabs } = this.state
     if (conversation && (conversation.joined || tabs > 1)) {
       const detail = { conversationId: conversation.id, joined: true } as const

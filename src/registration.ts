@@ -76,6 +76,8 @@ export class Registration implements Workers {
       }
       return await this.#container.register(script, { scope, type, updateViaCache: 'none' })
     } catch (error) {
+      // It cannot be loaded where nothing can: then the browser's own words must do.
+      const { explain } = await import('./more.ts').catch(() => ({ explain: () => `${script}: ${error}` }))
       throw unavailable(await explain(script, type, error), error)
     }
   }
@@ -97,17 +99,4 @@ export class Registration implements Workers {
       check()
     })
   }
-}
-
-/** The browser's own errors do not tell these apart, so we look at the script ourselves. */
-async function explain({ href }: URL, type: WorkerType, error: unknown): Promise<string> {
-  const answer = await fetch(href, { cache: 'no-store' }).catch(() => undefined)
-  if (!answer) return `${href} cannot be loaded: check address and connection.`
-  if (!answer.ok) return `${href} answered ${answer.status}: put the worker script there.`
-  const mime = answer.headers.get('content-type') ?? 'no type'
-  if (!/javascript|ecmascript/.test(mime)) return `${href} came as ${mime}: serve it as text/javascript.`
-  if ((error as Error).name === 'SecurityError') {
-    return `${href} is forbidden: see worker-src in the Content-Security-Policy, and keep the scope in its folder.`
-  }
-  return `${href} failed as a ${type} script: ${(error as Error).message}`
 }

@@ -2,8 +2,9 @@
 // They hold no state of ours: what must survive the worker is in the store.
 
 import type { Channel, Clock, Pump, Random } from '../core/ports.ts'
-import { channelOf, type Notice } from '../core/wire.ts'
+import { channelOf, type Notice, tabLockOf } from '../core/wire.ts'
 import { isNotice } from '../core/wire-guards.ts'
+import type { TabLocks } from './engine-shared.ts'
 
 /** A longer timer rings at once, in every browser. */
 const TIMER_MS_MAX = 2 ** 31 - 1
@@ -93,5 +94,21 @@ export function pumpOf(deployment: string): Pump {
         if (first === undefined) keep()
         else first.catch(keep)
       }),
+  }
+}
+
+/** Where there are no locks, nobody is seen to be here. */
+export function tabLocksOf(deployment: string): TabLocks {
+  const locks = globalThis.navigator?.locks as LockManager | undefined
+  return {
+    async here() {
+      const { held = [] } = (await locks?.query()) ?? {}
+      return held.flatMap(({ name = '' }) => {
+        const [, , tab = ''] = name.split(':')
+        return name === tabLockOf(tab, deployment) ? tab : []
+      })
+    },
+    // It fails only when this context is going away.
+    whenFree: (tab, free) => void locks?.request(tabLockOf(tab, deployment), free).catch(() => {}),
   }
 }

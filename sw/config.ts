@@ -14,6 +14,7 @@ export interface JsonConfig {
       readonly vault?: Vault['mode']
       readonly timings?: Partial<Timings>
       readonly guard?: GuardConfig | false
+      readonly sharedDevice?: DeploymentConfig['sharedDevice']
     }
   }
 }
@@ -38,6 +39,12 @@ const REFETCH_AFTER_MS = 2_000
 const VAULTS = ['broker', 'persistent', 'memory']
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
+/** A misspelt name must not leave a shared device unprotected. */
+const isSharing = (value: unknown): boolean =>
+  typeof value === 'boolean' ||
+  (isObject(value) &&
+    Object.entries(value).every(([name, ms]) => /^(grace|idle)Ms$/.test(name) && Number.isFinite(ms) && Number(ms) > 0))
+
 const invalid = (reason: string): HoldfastError =>
   new HoldfastError('CONFIG_INVALID', `The configuration cannot be used: ${reason}`)
 
@@ -55,14 +62,17 @@ export function parseConfig(json: unknown, makers: { readonly [type: string]: Pl
     if (entry.vault !== undefined && !VAULTS.includes(entry.vault)) {
       throw invalid(`deployment "${name}" has a "vault" that is none of: ${VAULTS.join(', ')}.`)
     }
-    const { vault, timings, guard } = entry
+    const { vault, timings, guard, sharedDevice } = entry
     if (guard !== undefined && guard !== false && !isObject(guard))
       throw invalid(`deployment "${name}" has a "guard" that is neither an object nor false.`)
+    if (sharedDevice !== undefined && !isSharing(sharedDevice))
+      throw invalid(`deployment "${name}" has a "sharedDevice" that is neither true nor false nor intervals above 0.`)
     deployments[name] = {
       platform: maker(platform),
       ...(vault === undefined ? {} : { vault }),
       ...(isObject(timings) ? { timings } : {}),
       ...(guard === undefined ? {} : { guard }),
+      ...(sharedDevice === undefined ? {} : { sharedDevice }),
     }
   }
   return { deployments }

@@ -13,6 +13,7 @@ import type {
   Vault,
 } from '../core/ports.ts'
 import type { Screen } from './engine-screen.ts'
+import type { Sharing } from './engine-shared.ts'
 
 export interface Ports {
   readonly clock: Clock
@@ -28,5 +29,7 @@ export interface Ports {
   readonly lent?: readonly string[]
   /** Looks at what a tab wants stored; without it everything passes. */
   readonly screen?: Screen | undefined
+  /** Strangers use the device, one after the other. */
+  readonly shared?: Sharing | undefined
   stream(report: (report: StreamReport) => void): Stream
 }

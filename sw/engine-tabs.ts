@@ -25,6 +25,8 @@ export class Tabs {
   /** The identity that each tab shows, as it said last; what others pass on says nothing of it. */
   readonly #epochs = new Map<string, string>()
   #awaited: { readonly epoch: string; readonly told: () => void } | undefined
+  /** Tabs whose lock says that they are there, whatever they answer. */
+  readonly #held = new Set<string>()
   #isBeating = false
   /** The pump was asked for: who has it not by now is one of the others. */
   #isElsewhere = false
@@ -71,9 +73,15 @@ export class Tabs {
     for (const tab of this.#missed.keys()) this.#pass('here', tab)
   }
 
+  hold(tab: string): void {
+    this.#held.add(tab)
+    if (!this.#missed.has(tab)) this.#note(tab)
+  }
+
   /** Says whether it was known. */
   left(tab: string): boolean {
     this.#pass('gone', tab)
+    this.#held.delete(tab)
     this.#epochs.delete(tab)
     return this.#missed.delete(tab)
   }
@@ -99,7 +107,7 @@ export class Tabs {
     this.#isBeating = false
     const before = this.#missed.size
     for (const [tab, beats] of this.#missed) {
-      if (beats < BEATS_MISSED_MAX) this.#missed.set(tab, beats + 1)
+      if (beats < BEATS_MISSED_MAX || this.#held.has(tab)) this.#missed.set(tab, beats + 1)
       else this.#missed.delete(tab)
     }
     if (this.#missed.size !== before) this.#counting.changed()

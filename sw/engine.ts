@@ -9,27 +9,19 @@ import type { Sealed } from '../core/lease.ts'
 import type { Timings } from '../core/ports.ts'
 import type { Slots } from '../core/state.ts'
 import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts'
+import { Attendance } from './engine-shared.ts'
+import { Inbox, type Submission } from './engine-inbox.ts'
 import { Leases, setupOf } from './engine-leases.ts'
 import { isSending, type Leaving, logout, type Shredder, shredder } from './engine-logout.ts'
 import { willOf } from './engine-part.ts'
 import { Performer } from './engine-perform.ts'
 import type { Ports } from './engine-ports.ts'
-import { type Reads, reads } from './engine-reads.ts'
+import { isRead, type Reads, reads } from './engine-reads.ts'
 import { recall } from './engine-recall.ts'
 import { withRefused } from './engine-screen.ts'
 import { type Show, type Teller, teller } from './engine-tell.ts'
 import { type Waker, waker } from './engine-wake.ts'
 import { Tabs } from './engine-tabs.ts'
-
-const READS: readonly Command['type'][] = ['pull', 'history', 'list-outbox', 'diagnose']
-// So many inputs share one transaction at most.
-const BATCH_MAX = 512
-
-interface Submission {
-  readonly input: Input
-  readonly resolve: (reply: Reply | undefined) => void
-  readonly reject: (error: unknown) => void
-}
 
 export class Engine {
   readonly #ports: Ports
@@ -40,13 +32,17 @@ export class Engine {
   readonly #reads: Reads
   /** Tokens that tabs supply, and such as are lent to calls of the site's own. */
   readonly leases: Leases
-  #queue: Submission[] = []
-  #owed: Submission[] = []
-  #turning: Promise<void> | undefined
+  readonly #inbox = new Inbox({
+    start: () => this.start(),
+    turn: (batch) => this.#turn(batch),
+    failed: (error) => this.#storeFailed(error),
+  })
   #ready: Promise<void> | undefined
   #last: Slots | undefined
   #hasPump = false
   readonly #tabs: Tabs
+  readonly #attendance: Attendance
+  #isAsked = false
   readonly #leaving: Leaving
   readonly #shredder: Shredder
   readonly #teller: Teller
@@ -89,6 +85,11 @@ export class Engine {
       hasPump: () => this.#hasPump,
       changed: () => this.#report(this.#tabCount()),
     })
+    this.#attendance = new Attendance(ports.shared, {
+      tabs: this.#tabs,
+      changed: () => this.#report(this.#tabCount()),
+      leave: (caller, command) => logout(this.#leaving, caller, command),
+    })
     this.#shredder = shredder(ports.store, () => this.#report({ type: 'tick' }))
     this.#leaving = {
       ...ports,
@@ -106,15 +107,20 @@ export class Engine {
   /** Asks for the pump and runs the first turn. Safe to call again: it happens once. */
   start(): Promise<void> {
     // A pump may grant at once, and what that starts asks for the pump in its turn: it must find that it was asked.
-    this.#ready ??= Promise.resolve()
+    this.#ready ??= this.#attendance
+      .look()
       .then(() => this.#ports.pump.request(() => this.#granted()))
-      .then(() => this.#tabs.introduce())
+      .then(() => {
+        this.#isAsked = true
+        this.#tabs.introduce()
+      })
     return this.#ready
   }
 
   #granted(): void {
     this.#hasPump = true
-    this.#report({ type: 'started' }, true)
+    // Who had to wait for the pump was not the first here.
+    this.#report({ type: 'started', isAbandoned: !this.#isAsked && this.#attendance.isAbandoned }, true)
     if (this.#tabs.size > 0) this.#report(this.#tabCount())
     this.#tabs.beat()
   }
@@ -123,17 +129,26 @@ export class Engine {
   async run<C extends Command>(caller: Caller, command: C, show?: Show): Promise<AnswerTo<C>> {
     const isLeaving = command.type === 'bye'
     if (isLeaving) this.#teller.forget(caller.tab)
-    if (caller.epoch === '') await this.#shredder.ready()
+    const isAct = this.#attendance.note(caller, command)
+    if (caller.epoch === '') await this.#cleared()
     if (show !== undefined && command.type === 'pull') this.#teller.watch(caller.tab, show)
     const isNews = isLeaving ? this.#tabs.left(caller.tab) : this.#tabs.seen(caller)
+    if (isAct) this.#report({ type: 'used' })
     const counted = isNews ? this.#submit(this.#tabCount(isLeaving ? undefined : caller)) : undefined
     // A tab that has just come sees the state as it is with it, and not the logout of the visitor before. One that knows
     // who it is may read at once: after a death it need not wait for the first turn of the next life.
-    if (caller.epoch === '' || !READS.includes(command.type)) {
+    if (caller.epoch === '' || !isRead(command)) {
       await this.start()
       await counted
     } else counted?.catch(ignoreStore)
     return (await this.#answer(caller, command)) as AnswerTo<C>
+  }
+
+  /** Whoever comes meets nobody of before. */
+  async #cleared(): Promise<void> {
+    if (this.#ports.shared !== undefined) await this.nudge()
+    await this.#attendance.busy
+    await this.#shredder.ready()
   }
 
   /** A tab is there: the answer to a beat. */
@@ -144,7 +159,11 @@ export class Engine {
 
   /** Another incarnation's word, in a worker or a page: it cannot do what only the holder of the pump does. */
   hear(notice: Notice): void {
-    if (notice.type === 'nudge') void this.nudge().catch(ignoreStore)
+    if (notice.type === 'nudge')
+      void this.#attendance
+        .look()
+        .then(() => this.nudge())
+        .catch(ignoreStore)
     if (notice.type === 'typing' && this.#hasPump) this.#performer.stream.typing(notice.on)
     this.#tabs.hear(notice)
   }
@@ -162,25 +181,20 @@ export class Engine {
 
   /** Resolves when nothing is in hand: no turn, no call. An open stream does not count. */
   async settled(): Promise<void> {
-    while (this.#turning !== undefined || this.#performer.busy.size > 0) {
-      await Promise.all([this.#turning, ...this.#performer.busy])
+    while (this.#inbox.busy !== undefined || this.#performer.busy.size > 0 || this.#attendance.busy) {
+      await Promise.all([this.#inbox.busy, this.#attendance.busy?.catch(ignoreStore), ...this.#performer.busy])
     }
   }
 
   #answer(caller: Caller, command: Command): Promise<Answers[Command['type']]> | Answers[Command['type']] {
+    if (isRead(command)) return this.#reads.answer(command, this.#incarnation, this.#hasPump)
     switch (command.type) {
-      case 'pull':
-        return this.#reads.pull(command.keys)
-      case 'history':
-        return this.#reads.history(command.before, command.limit)
-      case 'list-outbox':
-        return this.#reads.list()
+      case 'hold':
+        return this.#attendance.look().then(() => this.#pass())
       case 'typing':
         if (this.#hasPump) this.#performer.stream.typing(command.on)
         else this.#ports.channel.publish({ v: 1, type: 'typing', on: command.on })
         return null
-      case 'diagnose':
-        return this.#reads.diagnose(this.#incarnation, this.#hasPump)
       case 'nudge':
         return this.#submit(
           command.wake || !command.online ? { type: 'woken', isOnline: command.online } : { type: 'tick' },
@@ -226,27 +240,7 @@ export class Engine {
   }
 
   #submit(input: Input, isFirst = false): Promise<Reply | undefined> {
-    return new Promise((resolve, reject) => {
-      const submission = { input, resolve, reject }
-      if (isFirst) this.#queue.unshift(submission)
-      else this.#queue.push(submission)
-      this.#turning ??= this.#work()
-    })
-  }
-
-  async #work(): Promise<void> {
-    await this.start()
-    while (this.#queue.length > 0) {
-      const batch = [...this.#owed.splice(0), ...this.#queue.splice(0, BATCH_MAX)]
-      try {
-        await this.#turn(batch)
-      } catch (error) {
-        for (const { reject } of batch) reject(error)
-        this.#storeFailed(batch, error)
-      }
-    }
-    // In the same breath as the look at the queue: whoever comes later must find that nobody works.
-    this.#turning = undefined
+    return this.#inbox.submit(input, isFirst)
   }
 
   /** One turn: read, decide, commit. Only then answer, tell the tabs and touch the network. */
@@ -272,6 +266,7 @@ export class Engine {
     batch.forEach(({ resolve }, index) => {
       resolve(decision.replies[index])
     })
+    if (decision.isGone) this.#attendance.depart(decision.slots.session.epoch)
     this.leases.committed()
     if (hasChanged) this.#teller.changed(decision.slots.rev)
     for (const problem of decision.problems) this.#ports.channel.publish({ v: 1, type: 'problem', ...problem })
@@ -281,11 +276,9 @@ export class Engine {
     this.#shredder.look(decision.slots)
   }
 
-  /** What a tab asked for is refused. What came from outside comes only once: it is owed to the next turn. */
-  #storeFailed(batch: readonly Submission[], error: unknown): void {
+  #storeFailed(error: unknown): void {
     const { channel } = this.#ports
     this.#isUnsure = true
-    if (isHoldfastError(error)) this.#owed = batch.filter(({ input }) => input.type !== 'command')
     const { code, message } = isHoldfastError(error)
       ? error
       : new HoldfastError('STORE_FAILED', 'The store failed in a way that has no code.')

@@ -4,9 +4,10 @@
 import { HoldfastError } from '../core/errors.ts'
 import { type Platform, type Pump, TIMINGS, type Timings, type TokenSource, type Vault } from '../core/ports.ts'
 import type { GuardConfig } from '../core/guard.ts'
+import { SHARED_GRACE_MS, SHARED_IDLE_MS, type SharedDevice } from '../core/shared.ts'
 import { type AnswerTo, type Caller, type Command, PROTOCOL_VERSION } from '../core/wire.ts'
 import { isCaller, isCommand } from '../core/wire-guards.ts'
-import { clock, type OpenChannel, openChannel, pumpOf, random } from './browser.ts'
+import { clock, type OpenChannel, openChannel, pumpOf, random, tabLocksOf } from './browser.ts'
 import { Engine } from './engine.ts'
 import type { Show } from './engine-tell.ts'
 import { screenOf } from './guard.ts'
@@ -29,6 +30,11 @@ export interface DeploymentConfig {
   readonly timings?: Partial<Timings>
   /** What becomes of personal data in attributes, routing data and messages; `false` looks at nothing. Default: refused. */
   readonly guard?: GuardConfig | false
+  /**
+   * Strangers use the device one after the other: nothing survives the last tab, but for `graceMs` (a reload, default
+   * 5 000), nor `idleMs` without an act of the visitor (default 15 minutes). Default: `false`.
+   */
+  readonly sharedDevice?: boolean | Partial<SharedDevice>
 }
 
 export interface LeaseConfig {
@@ -86,13 +92,19 @@ async function engineOn(
   const leases = Object.entries(config.leases ?? {})
   const lent = leases.flatMap(([name, lease]) => (lease.lent ? [name] : []))
   const sources = Object.fromEntries(leases.map(([name, { source }]) => [name, sourceOf(source, name, store.keys)]))
+  const { sharedDevice } = config
+  const shared = sharedDevice
+    ? { ...SHARED, ...(sharedDevice !== true && sharedDevice), locks: tabLocksOf(deployment) }
+    : undefined
   const engine = new Engine(
-    { clock, random, store, channel, platform, vault, pump, screen, stream, sources, lent },
+    { clock, random, store, channel, platform, vault, pump, screen, stream, sources, lent, shared },
     { incarnation, timings },
   )
   channel.listen((notice) => engine.hear(notice))
   return engine
 }
+
+const SHARED: SharedDevice = { graceMs: SHARED_GRACE_MS, idleMs: SHARED_IDLE_MS }
 
 const sourceOf = (source: LeaseConfig['source'], lease: string, keys: KeyStore): TokenSource =>
   source === 'page' ? { kind: 'callback' } : source({ now: clock.now, lease, keys })

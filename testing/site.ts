@@ -27,6 +27,8 @@ export interface SiteOptions {
   readonly vault?: 'broker' | 'persistent' | 'memory'
   /** Intervals in milliseconds, as in the worker's configuration. */
   readonly timings?: Record<string, number>
+  /** What else the worker's configuration says of each deployment. */
+  readonly deployment?: Record<string, unknown>
 }
 
 const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>site</title><link rel="icon" href="data:,">
@@ -39,10 +41,13 @@ export async function startSite({
   deployments = ['demo'],
   vault = 'broker',
   timings = {},
+  deployment = {},
 }: SiteOptions): Promise<Site> {
   const overrides: Site['overrides'] = new Map()
   const platform = { type: 'session-service', url: serviceUrl }
-  const config = { deployments: Object.fromEntries(deployments.map((name) => [name, { platform, vault, timings }])) }
+  const config = {
+    deployments: Object.fromEntries(deployments.map((name) => [name, { platform, vault, timings, ...deployment }])),
+  }
   const site = { version: 1 }
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://site').pathname

@@ -162,6 +162,7 @@ export interface Options {
   readonly screen?: Ports['screen']
   readonly sources?: NonNullable<Ports['sources']>
   readonly lent?: readonly string[]
+  readonly shared?: Ports['shared']
   /** Asked before the vault does anything: what it throws, the vault throws. */
   readonly vaultFails?: () => void
 }
@@ -222,6 +223,7 @@ export function rig(options: Options = {}) {
     screen: options.screen,
     ...(options.sources && { sources: options.sources }),
     ...(options.lent && { lent: options.lent }),
+    shared: options.shared,
     stream(tell) {
       report = tell
       const { headSeq = 0 } = options

@@ -1,0 +1,49 @@
+// What few pages need, in a file of its own that is loaded when they do: the lock of a tab on a shared device, and why no
+// service worker can be had. Leaves to others: when that is (client.ts, registration.ts).
+
+import type { Command } from '../core/wire.ts'
+import { tabLockOf } from '../core/wire.ts'
+
+/**
+ * Holds the lock of this tab for as long as its page is there, and says so. A page in the back/forward cache is not: a
+ * visitor who has left must not be kept there.
+ */
+export async function hold(
+  tab: string,
+  deployment: string,
+  ask: (command: Command) => Promise<unknown>,
+): Promise<void> {
+  let release = () => {}
+  const take = (): Promise<void> =>
+    new Promise((held) => {
+      const locks = navigator.locks as LockManager | undefined
+      if (locks === undefined) return held()
+      locks
+        .request(tabLockOf(tab, deployment), () => {
+          held()
+          return new Promise<void>((resolve) => {
+            release = resolve
+          })
+        })
+        .catch(() => held())
+    })
+  addEventListener('pagehide', () => release())
+  addEventListener('pageshow', ({ persisted }) => {
+    if (persisted) void take().then(() => ask({ type: 'hold' }).catch(() => {}))
+  })
+  await take()
+  await ask({ type: 'hold' })
+}
+
+/** The browser's own errors do not tell these apart, so we look at the script ourselves. */
+export async function explain({ href }: URL, type: WorkerType, error: unknown): Promise<string> {
+  const answer = await fetch(href, { cache: 'no-store' }).catch(() => undefined)
+  if (!answer) return `${href} cannot be loaded: check address and connection.`
+  if (!answer.ok) return `${href} answered ${answer.status}: put the worker script there.`
+  const mime = answer.headers.get('content-type') ?? 'no type'
+  if (!/javascript|ecmascript/.test(mime)) return `${href} came as ${mime}: serve it as text/javascript.`
+  if ((error as Error).name === 'SecurityError') {
+    return `${href} is forbidden: see worker-src in the Content-Security-Policy, and keep the scope in its folder.`
+  }
+  return `${href} failed as a ${type} script: ${(error as Error).message}`
+}
