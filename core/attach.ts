@@ -23,8 +23,11 @@ export interface Attachment {
 export interface AttachmentLimits {
   readonly bytesMax: number
   readonly countMax: number
-  /** Media types, exactly. */
+  /** Media types; `image/*` is every one of that kind, and that of every kind is every one. */
   readonly types: readonly string[]
+  /** Ends of file names that are not taken, whatever their type. */
+  readonly blocked?: readonly string[]
+  readonly nameCharsMax?: number
 }
 
 export interface AttachAction {
@@ -55,16 +58,24 @@ export function refusalOf(
   if (attachments === undefined) return undefined
   const refuse = (message: string) => ({ code: 'ATTACHMENT_REFUSED' as const, message })
   if (limits === undefined) return refuse('Nothing can be attached here: the platform takes text only.')
-  const { bytesMax, countMax, types } = limits
+  const { bytesMax, countMax, types, blocked = [], nameCharsMax = Number.POSITIVE_INFINITY } = limits
   if (attachments.length > countMax) return refuse(`A message has at most ${countMax} attachments: send several.`)
-  for (const { size, type } of attachments) {
+  for (const { size, type, name } of attachments) {
     if (size > bytesMax)
       return refuse(`The attachment has ${size} bytes, the limit is ${bytesMax}: send a smaller one.`)
     if (size < 1) return refuse('The attachment is empty.')
-    if (!types.includes(type)) return refuse(`An attachment of type "${type}" is not taken, only ${types.join(', ')}.`)
+    if (!types.some((one) => isOfType(type, one)))
+      return refuse(`An attachment of type "${type}" is not taken, only ${types.join(', ')}.`)
+    const end = blocked.find((one) => name.toLowerCase().endsWith(one.toLowerCase()))
+    if (end !== undefined) return refuse(`Files that end in "${end}" are not taken.`)
+    if (name.length > nameCharsMax)
+      return refuse(`The name of the file has ${name.length} characters, the limit is ${nameCharsMax}.`)
   }
   return undefined
 }
+
+const isOfType = (type: string, allowed: string): boolean =>
+  allowed === '*/*' || (allowed.endsWith('/*') ? type.startsWith(allowed.slice(0, -1)) : type === allowed)
 
 /** The entry after a step. A late word about one that has gone further changes nothing. */
 export function withStep(entry: Entry, { index, step }: AttachedInput): Entry {

@@ -64,6 +64,7 @@ export function command(draft: Draft, { command: change, epoch, will }: Commande
     case 'offer': {
       const { state, claim } = offer(leaseOf(draft.slots, change.lease), change.key, draft.env.now)
       putLease(draft.slots, state, change.lease)
+      if (claim === null) draft.offered.add(change.lease)
       return { value: claim }
     }
   }

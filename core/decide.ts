@@ -199,8 +199,11 @@ function planOther(draft: Draft, spec: LeaseSpec, wanted: Wanted, setup: Setup):
   const { slots, env, needed } = draft
   const isFetching = () =>
     planTranscript(slots.transcript, isFlowing(draft) && slots.session.stream.isOpen, env).action !== undefined
+  const isAwaited = spec.isOptional && (slots.session.isAuthenticated || draft.offered.has(spec.name))
   const isNeeded =
-    needed.has(spec.name) || (spec.neededAt === 'request' && platformLeases(setup).includes(spec) && isFetching())
+    isAwaited ||
+    needed.has(spec.name) ||
+    (spec.neededAt === 'request' && platformLeases(setup).includes(spec) && isFetching())
   if (!isNeeded && !isWanted(slots)) return undefined
   const planned = planLease(spec, leaseOf(slots, spec.name), env, isNeeded, slots.session.tabs > 0)
   return start(draft, planned, wanted, spec)
@@ -212,7 +215,7 @@ function start(draft: Draft, planned: LeasePlan, { isDurable }: Wanted, spec?: L
   // sees what is due, and asks for the disk.
   const isAtStake = action?.type === 'refresh' && state.status === 'held' && action.claim.count === 1
   if (isAtStake && !isDurable) return draft.env.now
-  putLease(draft.slots, state, spec?.name, spec && isVital(spec))
+  putLease(draft.slots, state, spec?.name, spec && isVital(spec, draft.slots.session.isAuthenticated))
   if (action !== undefined) draft.actions.push(action)
   return wakeAt
 }

@@ -29,6 +29,8 @@ export interface Draft {
   readonly unkeyed: Unkeyed | undefined
   /** Leases of which somebody needs a token now. */
   readonly needed: Set<string>
+  /** Leases that a tab has offered to supply, while nobody had asked. */
+  readonly offered: Set<string>
   isWiped: boolean
 }
 
@@ -45,6 +47,7 @@ export function newDraft(view: View, env: Env, unkeyed?: Unkeyed): Draft {
     actions: [],
     problems,
     needed: new Set<string>(),
+    offered: new Set<string>(),
   }
   return { env, view, slots, ...changes, unkeyed, isWiped: false }
 }

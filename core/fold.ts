@@ -7,10 +7,11 @@ import { answers, type Claim, hurry } from './attempt.ts'
 import { logout } from './commands.ts'
 import { type ContextInput, reduce as reduceContext } from './context.ts'
 import { type Draft, entryOf, followConversation, outbox, receive, rowOf, transcript } from './draft.ts'
-import { expiryOf } from './expiry.ts'
 import { attached } from './fold-attach.ts'
+import { told } from './fold-told.ts'
 import type { Input } from './inputs.ts'
-import { foldLease, lease, reject } from './fold-lease.ts'
+import { denied, foldLease, lease, proved, reject } from './fold-lease.ts'
+import { leaseOf } from './leases.ts'
 import type { Outcome } from './ports.ts'
 import { newSession, reduce as reduceSession, type SessionInput } from './session.ts'
 import type { Row } from './transcript.ts'
@@ -262,6 +263,7 @@ function stream(draft: Draft, { report, generation, conversationId }: Input & { 
     case 'opened':
       session(draft, { type: 'stream-opened', claim: report.claim })
       transcript(draft, { type: 'head', seq: report.headSeq })
+      proved(draft)
       return reached(draft, generation)
     case 'rows':
       draft.slots.typingUntil = 0
@@ -272,21 +274,18 @@ function stream(draft: Draft, { report, generation, conversationId }: Input & { 
     case 'typing':
       draft.slots.typingUntil = report.on ? draft.env.now + TYPING_SHOWN_MS : 0
       return
-    case 'session': {
-      const { session: state } = draft.slots
-      const { expiresAt = state.expiresAt, isAuthenticated = state.isAuthenticated, limits } = report
-      if (limits) draft.slots.limits = limits
-      const expiry = expiryOf(state.expiry, expiresAt === state.expiresAt, expiresAt, draft.env.now)
-      draft.slots.session = { ...state, expiresAt, isAuthenticated, expiry }
-      return
-    }
+    case 'session':
+    case 'carried':
+    case 'cleared':
+      return told(draft, report, conversationId)
     case 'signed-out':
       return void logout(draft, 'discard')
     case 'ended': {
-      const { claim, verdict, reason, code = 'SERVICE_UNREACHABLE', retryAfterMs = 0 } = report
+      const { claim, verdict, reason, code = 'SERVICE_UNREACHABLE', retryAfterMs = 0, lease: name } = report
       session(draft, { type: 'stream-closed', claim, retryAfterMs })
       // The platform itself says that no other try will do.
-      if (verdict === 'auth-required') return lease(draft, { type: 'denied', code })
+      if (verdict === 'auth-required') return denied(draft, code, name)
+      if (name !== undefined) return reject(draft, { generation: leaseOf(draft.slots, name).generation, lease: name })
       if (verdict === 'refuse') {
         draft.slots.session = { ...draft.slots.session, refusal: code }
         draft.problems.push(problemOf({ code, reason }))

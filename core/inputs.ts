@@ -6,11 +6,11 @@ import type { PushAction } from './context.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Grant, RefreshAction, Sealed } from './lease.ts'
 import type { AskAction } from './leases.ts'
-import type { Outcome, StreamReport } from './ports.ts'
+import type { Backfilled, Outcome, StreamReport } from './ports.ts'
 import type { SendAction } from './sends.ts'
 import type { ConnectAction, MakeAction, OpenAction, PartAction } from './phases.ts'
 import type { Conversation, Opened } from './session.ts'
-import type { BackfillAction, Row } from './transcript.ts'
+import type { BackfillAction } from './transcript.ts'
 import type { Attributes, Command, EpochMs } from './wire.ts'
 
 /** The commands that change something stored. The others are reads, or touch only the stream. */
@@ -118,10 +118,6 @@ export interface Pushed {
   readonly attributes: Attributes
   readonly version: number
 }
-
-export type Backfilled =
-  | { readonly resync: true }
-  | { readonly resync: false; readonly rows: readonly Row[]; readonly headSeq: number }
 
 export type Action =
   | OpenAction

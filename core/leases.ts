@@ -28,6 +28,11 @@ export interface LeaseSpec {
   readonly refresh: 'grant' | 'reissue' | 'callback'
   /** Fetched when something needs it and not before: for lifetimes of a minute. */
   readonly isOnDemand?: boolean
+  /**
+   * A visitor who has not signed in goes on without it: a tab is asked for the first one when it offers to supply it. Once
+   * signed in, nobody goes on without.
+   */
+  readonly isOptional?: boolean
 }
 
 /** Where the tokens of one lease come from, if not from the platform. */
@@ -71,7 +76,8 @@ export const leaseOf = ({ lease, leases }: Readonly<Holder>, name = SESSION_LEAS
 
 /** Puts a lease into its place. Nothing changes if it was there. */
 export function putLease(holder: Holder, lease: Lease, name = SESSION_LEASE, isVital?: boolean): void {
-  if (leaseOf(holder, name) === lease) return
+  const isKept = isVital === undefined || name === SESSION_LEASE || holder.leases?.[name]?.isVital === isVital
+  if (leaseOf(holder, name) === lease && (isKept || lease === NO_LEASE)) return
   if (name === SESSION_LEASE) holder.lease = lease
   else {
     const kept = { lease, isVital: isVital ?? holder.leases?.[name]?.isVital ?? false }
@@ -94,11 +100,16 @@ export const lostOf = ({ lease, leases = {} }: Readonly<Holder>): (Lease & { rea
     (one) => one.status === 'lost',
   )
 
-export const isVital = ({ neededAt }: LeaseSpec): boolean => neededAt !== 'request'
+export const isVital = ({ neededAt, isOptional }: LeaseSpec, isSignedIn: boolean): boolean =>
+  neededAt !== 'request' && (!isOptional || isSignedIn)
 
 /** Has every lease that the stream needs a token to go on with? */
-export const canConnect = (holder: Holder, specs: readonly LeaseSpec[], now: EpochMs): boolean =>
-  specs.every((spec) => !isVital(spec) || isUsable(leaseOf(holder, spec.name), now))
+export const canConnect = (
+  holder: Holder & { readonly session: { readonly isAuthenticated: boolean } },
+  specs: readonly LeaseSpec[],
+  now: EpochMs,
+): boolean =>
+  specs.every((spec) => !isVital(spec, holder.session.isAuthenticated) || isUsable(leaseOf(holder, spec.name), now))
 
 /** A tab is to supply the next token: who offers first is to answer. */
 export interface AskAction {
@@ -117,7 +128,8 @@ export interface LeasePlan {
 export function planLease(spec: LeaseSpec, lease: Lease, env: Env, isNeeded: boolean, hasTab: boolean): LeasePlan {
   const hasGrant = lease.status === 'held' && lease.grant.refresh !== undefined
   const asks = spec.refresh === 'callback' || (spec.refresh === 'grant' && !hasGrant)
-  if ((asks && !hasTab) || (spec.isOnDemand && !isNeeded)) return { state: lease }
+  const isIdle = spec.isOnDemand || (asks && spec.isOptional)
+  if ((asks && !hasTab) || (isIdle && !isNeeded)) return { state: lease }
   const { state, action, wakeAt } = plan(lease, env, true)
   const wake = wakeAt === undefined ? {} : { wakeAt }
   if (action === undefined) return { state, ...wake }

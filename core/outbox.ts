@@ -189,7 +189,7 @@ export function setAside(outbox: Outbox, entry: Entry, status: 'dead' | 'stale',
 }
 
 /** What was reserved is of the former conversation, or the platform may have forgotten it: the steps begin again. */
-const anew = <T extends Pick<Entry, 'attachments'>>(entry: T): T =>
+export const anew = <T extends Pick<Entry, 'attachments'>>(entry: T): T =>
   entry.attachments
     ? { ...entry, attachments: entry.attachments.map(({ name, type, size }) => ({ name, type, size })) }
     : entry

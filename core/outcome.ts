@@ -12,6 +12,7 @@ export type Verdict =
   | 'auth-required'
   | 'refuse'
   | 'drop-attributes'
+  | 'upload-again'
   | 'read-only'
   | 'session-lost'
 

@@ -26,6 +26,10 @@ export type StreamEvent =
       readonly isAuthenticated?: boolean
       readonly limits?: Limits
     }
+  /** The platform has taken these attributes along with something else than a message. */
+  | { readonly type: 'carried'; readonly attributes: { readonly [name: string]: string } }
+  /** What was said is gone there, and is to go here: with what was still to be said. */
+  | { readonly type: 'cleared' }
   /** The visitor was signed out elsewhere: nothing of the identity may stay. */
   | { readonly type: 'signed-out' }
   | { readonly type: 'pong'; readonly id: string }
@@ -39,10 +43,12 @@ export interface Ending {
   readonly reason: string
   readonly code?: ErrorCode
   readonly retryAfterMs?: number
+  /** Whose token was refused, where it was not that of the session. */
+  readonly lease?: string
 }
 
 /** Calls that some platforms take over the open connection, and only there. */
-export type Calls = Partial<Pick<Platform, 'send' | 'backfill'>>
+export type Calls = Partial<Pick<Platform, 'send' | 'backfill' | 'attachments'>>
 
 /** One socket. Nothing here retries or measures time. */
 export interface Connection {
@@ -65,6 +71,8 @@ export interface StreamRequest {
   readonly token: string
   readonly tokens?: Tokens
   readonly afterSeq: number
+  /** What is known of a conversation that this connection begins, where only that can tell it. */
+  readonly attributes?: Attributes
 }
 
 /** What the live connection tells the engine: frames as they come, and how one attempt to connect began and ended. */

@@ -154,14 +154,19 @@ export interface Attachments {
     key: string
     token: string
     conversationId: string
-    file: Pick<Attachment, 'name' | 'type' | 'size'>
+    file: AttachmentFile
   }): Promise<Outcome<{ id: string; sent: number }>>
   /** Sends a part of `content` from `sent` on, and says how much has arrived in all. */
-  upload(request: AttachmentRequest & { content: unknown; sent: number }): Promise<Outcome<{ sent: number }>>
+  upload(
+    request: AttachmentRequest & { content: unknown; sent: number; file: AttachmentFile },
+    // Where what was reserved is gone, it is reserved again, under another name.
+  ): Promise<Outcome<{ id?: string; sent: number }>>
   confirm(request: AttachmentRequest): Promise<Outcome<null>>
   /** Nobody wants it any more. */
   discard(request: AttachmentRequest): Promise<Outcome<null>>
 }
+
+type AttachmentFile = Pick<Attachment, 'name' | 'type' | 'size'>
 
 export interface AttachmentRequest {
   readonly token: string
@@ -195,6 +200,11 @@ export interface Timings {
 }
 
 export const TIMINGS: Timings = { beatMs: 20_000, pingMs: 25_000, pongMs: 5_000, pingMissesMax: 3, climbMs: 60_000 }
+
+/** `calls`: how many requests it took, where more than one and the platform counts. */
+export type Backfilled =
+  | { readonly resync: true }
+  | { readonly resync: false; readonly rows: readonly Row[]; readonly headSeq: number; readonly calls?: number }
 
 export interface ConversationView {
   readonly conversation: Conversation
@@ -254,7 +264,7 @@ export interface Platform {
     conversationId: string
     afterId: string
     tokens?: Tokens
-  }): Promise<Outcome<{ resync: true } | { resync: false; rows: readonly Row[]; headSeq: number }>>
+  }): Promise<Outcome<Backfilled>>
   connect(request: StreamRequest, emit: (event: StreamEvent) => void): Connection
   /** The same events by long poll: resolves with what came, or with none after the wait. */
   poll(request: StreamRequest & { waitMs: number }): Promise<Outcome<readonly StreamEvent[]>>

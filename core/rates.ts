@@ -6,6 +6,8 @@ import type { EpochMs } from './wire.ts'
 export interface Rate {
   readonly burst: number
   readonly everyMs: number
+  /** One that has begun may turn out to be so many more. Default: 0. */
+  readonly over?: number
 }
 
 export type Step = 'connect' | 'send' | 'fetch'
@@ -14,12 +16,15 @@ export type Rates = { readonly [step in Step]?: Rate }
 export type Spent = { readonly [step in Step]?: EpochMs }
 
 /** When the next one may begin. More than a whole bucket ahead is from before the clock was set back, and holds nobody. */
-export function openAt({ burst, everyMs }: Rate, fullAt: EpochMs, now: EpochMs): EpochMs {
-  return fullAt > now + burst * everyMs ? now : fullAt - (burst - 1) * everyMs
+export function openAt(rate: Rate, fullAt: EpochMs, now: EpochMs): EpochMs {
+  return isSetBack(rate, fullAt, now) ? now : fullAt - (rate.burst - 1) * rate.everyMs
 }
 
+const isSetBack = ({ burst, everyMs, over = 0 }: Rate, fullAt: EpochMs, now: EpochMs): boolean =>
+  fullAt > now + (burst + over) * everyMs
+
 /** Takes one. */
-export function spend({ burst, everyMs }: Rate, fullAt: EpochMs, now: EpochMs): EpochMs {
-  const since = fullAt > now + burst * everyMs ? now : Math.max(now, fullAt)
-  return since + everyMs
+export function spend(rate: Rate, fullAt: EpochMs, now: EpochMs): EpochMs {
+  const since = isSetBack(rate, fullAt, now) ? now : Math.max(now, fullAt)
+  return since + rate.everyMs
 }

@@ -241,7 +241,8 @@ function adopt(session: Session, answer: Opened, env: Env): Session {
     isValidated: true,
   }
   const ours = session.conversation
-  if (opened.isUnasked) return { ...base, conversation: ours, expiresAt: session.expiresAt }
+  if (opened.isUnasked)
+    return { ...base, isAuthenticated: session.isAuthenticated, conversation: ours, expiresAt: session.expiresAt }
   if (ours === null) return { ...base, conversation: opened.conversation }
   if (opened.conversation?.id === ours.id) {
     const participantId = opened.conversation.participantId || ours.participantId

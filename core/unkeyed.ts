@@ -6,7 +6,7 @@ import { begin, type Claim, claimOf, IDLE, isDue, isRunning, nextAt } from './at
 import { type Draft, outbox } from './draft.ts'
 import { merge } from './context.ts'
 import type { Input, Problem } from './inputs.ts'
-import { type Entry, laneOf, withLane } from './outbox.ts'
+import { anew, type Entry, laneOf, withLane } from './outbox.ts'
 import type { Limits } from './ports.ts'
 import { openAt, type Rates, type Step, spend } from './rates.ts'
 import { earliest, plan as planOutbox } from './sends.ts'
@@ -51,14 +51,20 @@ const SETTLE_MS = 1_500
 /** @param rates how often the platform lets each step begin */
 export const unkeyed = (rates: Rates): Unkeyed => ({ rates, admit, numbered, matched, ended, plan, refusal })
 
-function admit({ slots, env, unkeyed: self }: Draft, step: Step): EpochMs | undefined {
+function admit(draft: Draft, step: Step): EpochMs | undefined {
+  const { slots, env, unkeyed: self } = draft
   const rate = self?.rates[step]
   if (rate === undefined) return undefined
   const fullAt = slots.spent?.[step] ?? 0
   const at = openAt(rate, fullAt, env.now)
   if (at > env.now) return at
-  slots.spent = { ...slots.spent, [step]: spend(rate, fullAt, env.now) }
+  take(draft, step)
   return undefined
+}
+
+function take({ slots, env, unkeyed: self }: Draft, step: Step): void {
+  const rate = self?.rates[step]
+  if (rate !== undefined) slots.spent = { ...slots.spent, [step]: spend(rate, slots.spent?.[step] ?? 0, env.now) }
 }
 
 function numbered(draft: Draft, input: TranscriptInput): TranscriptInput {
@@ -109,6 +115,8 @@ function matched(draft: Draft, claim: Claim, value: Backfilled['value']): readon
   // An earlier try may have read the history before the message was sent that is looked for.
   if (value.resync || !isRunning(draft.slots.transcript.fetch, claim)) return []
   const { slots, env } = draft
+  // One was counted before it was known how many pages there are.
+  for (let call = 1; call < (value.calls ?? 1); call++) take(draft, 'fetch')
   const known = new Set(slots.transcript.known)
   const fresh = value.rows.filter(({ id }) => !known.has(id))
   // The whole history, and nothing of ours in it: the platform has forgotten, and began another conversation.
@@ -135,7 +143,11 @@ function matched(draft: Draft, claim: Claim, value: Backfilled['value']): readon
 
 /** By its key where the history has kept it, else by the very same words of the customer that are nobody else's yet. */
 const isOf = (row: Row, entry: Entry): boolean =>
-  row.key === undefined ? row.role === 'customer' && row.text === entry.text : row.key === entry.key
+  row.key === undefined ? row.role === 'customer' && row.text === wordsOf(entry) : row.key === entry.key
+
+/** Without a text of its own, a message is shown by the names of what it brings. */
+const wordsOf = ({ text, attachments }: Entry): string =>
+  text === '' ? (attachments ?? []).map(({ name }) => name).join(' · ') : text
 
 function ended(draft: Draft, { lane, outcome }: Extract<Input, { type: 'sent' }>): void {
   const { slots } = draft
@@ -149,8 +161,11 @@ function ended(draft: Draft, { lane, outcome }: Extract<Input, { type: 'sent' }>
   }
   // It is not known what became of it: the history will tell.
   if (!outcome.ok && outcome.verdict === 'reconcile') return
-  for (const entry of heads(draft))
-    if (entry.lane === lane && entry.sentAt !== undefined) draft.puts.set(entry.seq, certain(entry))
+  const isGone = !outcome.ok && outcome.verdict === 'upload-again'
+  for (const entry of heads(draft)) {
+    if (entry.lane !== lane || entry.sentAt === undefined) continue
+    draft.puts.set(entry.seq, certain(isGone ? anew(entry) : entry))
+  }
 }
 
 function plan(draft: Draft, traffic: Traffic): EpochMs | undefined {

@@ -26,6 +26,7 @@ export interface JsonPlatform {
   readonly deployment?: string
   readonly deploymentId?: string
   readonly isBeside?: boolean
+  readonly auth?: 'optional' | 'required'
   readonly endpoints?: { readonly messaging: string; readonly api: string; readonly cdn: string }
 }
 

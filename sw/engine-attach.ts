@@ -77,7 +77,7 @@ async function next(now: Attachment, key: string, index: number, deps: AttachDep
     return confirmed.ok ? { ok: true, value: { isConfirmed: true } } : confirmed
   }
   const content = await store.file(key, index)
-  return content === undefined ? GONE : attachments.upload({ ...request, content, sent })
+  return content === undefined ? GONE : attachments.upload({ ...request, content, sent, file: { name, type, size } })
 }
 
 /** Cancelled in the middle: what is there already is nobody's. The service also forgets by itself. */

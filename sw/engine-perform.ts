@@ -4,14 +4,14 @@
 import type { AttachAction } from '../core/attach.ts'
 import { isHeld } from '../core/attempt.ts'
 import type { Action, Input } from '../core/inputs.ts'
-import { isVital, leaseOf } from '../core/leases.ts'
+import { leaseOf } from '../core/leases.ts'
 import type { Calls, Outcome, PlainGrant, Stream, TokenSource, Tokens as NamedTokens } from '../core/ports.ts'
 import type { SendAction } from '../core/sends.ts'
 import type { Slots } from '../core/state.ts'
 import { attach } from './engine-attach.ts'
 import { part } from './engine-part.ts'
 import type { Ports } from './engine-ports.ts'
-import { isLack, type Token, Tokens } from './engine-tokens.ts'
+import { dated, isLack, type Token, Tokens } from './engine-tokens.ts'
 
 /**
  * While a run is being sent, acknowledgements and echoes wait so long for company: they share a turn. Killed meanwhile,
@@ -189,7 +189,7 @@ export class Performer {
   }
 
   /** Some platforms take over the open connection what others take by requests. */
-  get #calls(): Required<Calls> {
+  get #calls(): Calls & Required<Pick<Calls, 'send' | 'backfill'>> {
     return { ...this.#ports.platform, ...this.stream.calls }
   }
 
@@ -199,7 +199,8 @@ export class Performer {
     this.#live = { conversationId, generation, tokens: this.#generations(slots) }
     const [token, others] = [await this.tokens.of(slots), await this.#others(slots)]
     const afterSeq = slots.transcript.cursor.seq
-    const request = { claim, conversationId, afterSeq, ...(conversation && { conversation }), ...others }
+    const { values: attributes } = slots.context
+    const request = { claim, conversationId, afterSeq, attributes, ...(conversation && { conversation }), ...others }
     if (!isLack(token)) return this.stream.connect({ ...request, token: token.value })
     const { verdict, reason } = token
     this.#report({ type: 'stream', report: { type: 'ended', claim, verdict, reason }, generation, conversationId })
@@ -207,8 +208,9 @@ export class Performer {
 
   /** Which tokens the stream runs on, as one word. */
   #generations(slots: Slots): string {
-    const vital = (this.#ports.platform.capabilities.leases ?? []).filter(isVital)
-    return [undefined, ...vital.map(({ name }) => name)].map((name) => leaseOf(slots, name).generation).join()
+    const leases = this.#ports.platform.capabilities.leases ?? []
+    const live = leases.filter(({ neededAt }) => neededAt !== 'request')
+    return [undefined, ...live.map(({ name }) => name)].map((name) => leaseOf(slots, name).generation).join()
   }
 
   /** A run: one after the other, up to the first that fails for another reason than itself. */
@@ -244,13 +246,13 @@ export class Performer {
   }
 
   async #attach(action: AttachAction, slots: Slots): Promise<void> {
-    const { platform, store } = this.#ports
+    const { store } = this.#ports
     const { lane, claim } = action
     const { epoch, conversation } = slots.session
     const conversationId = conversation?.id ?? ''
     const token = await this.tokens.of(slots)
     const isCurrent = () => this.#epoch === epoch
-    const deps = { store, attachments: platform.attachments, conversationId, submit: this.#submit, isCurrent }
+    const deps = { store, attachments: this.#calls.attachments, conversationId, submit: this.#submit, isCurrent }
     const outcome = isLack(token) ? token : await attach(action, { ...deps, token: token.value })
     const { generation } = isLack(token) ? slots.lease : token
     if (isCurrent()) this.#report({ type: 'sent', lane, claim, outcome, generation, conversationId })
@@ -292,9 +294,3 @@ const NO_SOURCE = {
   code: 'LEASE_EXPIRED',
   reason: 'Nothing says where the next token comes from.',
 } as const satisfies Outcome<never>
-
-/** Whose token was refused, and which one of them. */
-function dated<T>(outcome: Outcome<T>, slots: Slots): Outcome<T> {
-  if (outcome.ok || outcome.lease === undefined) return outcome
-  return { ...outcome, generation: leaseOf(slots, outcome.lease).generation }
-}

@@ -105,3 +105,9 @@ export class Tokens {
     )
   }
 }
+
+/** Whose token was refused, and which one of them. */
+export function dated<T>(outcome: Outcome<T>, slots: Slots): Outcome<T> {
+  if (outcome.ok || outcome.lease === undefined) return outcome
+  return { ...outcome, generation: leaseOf(slots, outcome.lease).generation }
+}

@@ -191,6 +191,8 @@ class Run {
       case 'conversation':
       case 'session':
       case 'signed-out':
+      case 'carried':
+      case 'cleared':
       case 'typing':
         return this.#report(event)
     }
@@ -202,11 +204,11 @@ class Run {
     this.#report({ type: 'opened', claim: this.#request.claim, headSeq })
   }
 
-  #end({ verdict, reason, code, retryAfterMs }: Ending): void {
+  #end({ verdict, reason, code, retryAfterMs, lease }: Ending): void {
     this.stop()
     const { claim } = this.#request
     const wish = retryAfterMs !== undefined && { retryAfterMs }
-    this.#report({ type: 'ended', claim, verdict, reason, ...(code && { code }), ...wish })
+    this.#report({ type: 'ended', claim, verdict, reason, ...(code && { code }), ...wish, ...(lease && { lease }) })
   }
 
   #alarm(ms: number, ring: () => void): void {

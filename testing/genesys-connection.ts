@@ -1,5 +1,6 @@
 // One connection to the emulated service: what each frame of a client does, what is answered, and what goes wrong.
 
+import { isRefusal, MEDIA } from './genesys-attachments.ts'
 import { Bucket, dataBytesOf, type GenesysWire, type Shape, shapeOf } from './genesys-rules.ts'
 import type { GenesysService } from './genesys-service.ts'
 import { frameOf, GenesysSession } from './genesys-session.ts'
@@ -76,12 +77,17 @@ export class GenesysConnection {
       case 'closeSession':
         return this.#close(frame, session)
       case 'onAttachment':
-        return this.#attach(frame)
-      case 'deleteAttachment':
-        return this.#answer(frame, 'AttachmentDeletedResponse', { attachmentId: frame['attachmentId'] })
+        return this.#attach(frame, session)
+      case 'getAttachment':
+        return this.#reattach(frame)
+      case 'deleteAttachment': {
+        this.#service.attachments.drop(frame['attachmentId'])
+        const body = { attachmentId: frame['attachmentId'] }
+        return this.#answer(frame, 'AttachmentDeletedResponse', body, 200, 'message')
+      }
       case 'getConfiguration':
         return this.#answer(frame, 'GetConfigurationResponse', {
-          ...this.#media(),
+          ...this.#limits(),
           messageRoutingEnabled: true,
           sessionDurationSeconds: this.#service.settings.durationSeconds,
         })
@@ -170,18 +176,15 @@ export class GenesysConnection {
       readOnly: session.isReadOnly,
       clearedExistingSession,
       autoStarted: false,
-      ...this.#media(),
+      ...this.#limits(),
       durationSeconds: settings.durationSeconds,
       expirationDate: Math.floor(session.expiresAt / 1_000),
     })
   }
 
-  #media(): object {
-    return {
-      allowedMedia: { inbound: { fileTypes: [{ type: '*/*' }], maxFileSizeKB: 10_240 } },
-      blockedExtensions: ['.exe'],
-      maxCustomDataBytes: this.#service.settings.maxCustomDataBytes,
-    }
+  #limits(): object {
+    const { maxCustomDataBytes, takesAttachments } = this.#service.settings
+    return { ...(takesAttachments && MEDIA), maxCustomDataBytes }
   }
 
   #message(frame: Shape, session: GenesysSession): void {
@@ -204,21 +207,20 @@ export class GenesysConnection {
     if (dataBytesOf(attributes) > settings.maxCustomDataBytes)
       return this.#fail(frame, 4_013, 'Custom attributes are too large')
     if (this.#service.strikes('unexpected')) return this.#fail(frame, 5_000, 'Unexpected error')
+    const parts = this.#service.attachments.contentOf(content, session)
+    if (isRefusal(parts)) return this.#fail(frame, parts.code, parts.text)
     this.#carry(session, attributes)
     const entity = session.entity({
       type,
       direction: 'Inbound',
       text,
-      ...(Array.isArray(content) && { content }),
+      ...(parts.length > 0 && { content: parts }),
       ...(metadata !== undefined && { metadata: metadata as { [name: string]: string } }),
       ...(typeof frame['tracingId'] === 'string' && { tracingId: frame['tracingId'] }),
     })
     this.#service.onAccepted(session, entity)
-    if (this.#service.strikes('ack-cut')) {
-      session.add(entity, this)
-      return this.cut(1_006, '')
-    }
     session.add(entity, this)
+    if (this.#service.strikes('ack-cut')) return this.cut(1_006, '')
     if (!this.#service.strikes('ack-lost')) this.say(frameOf(entity))
   }
 
@@ -264,25 +266,32 @@ export class GenesysConnection {
   #close(frame: Shape, session: GenesysSession): void {
     session.isReadOnly = true
     if (frame['closeAllConnections'] === true) session.endAll(event('ConnectionClosedEvent'), this)
-    this.#answer(frame, 'SessionResponse', { connected: false, newSession: false, readOnly: true, ...this.#media() })
+    this.#answer(frame, 'SessionResponse', { connected: false, newSession: false, readOnly: true, ...this.#limits() })
   }
 
-  #attach(frame: Shape): void {
-    const { attachmentId, fileName, fileType, fileSize } = frame
-    if (/\.exe$/.test(String(fileName))) {
-      const body = { attachmentId, errorCode: 4_001, errorMessage: 'File type is not allowed' }
-      return this.#answer(frame, 'GenerateUrlError', body, 200, 'message')
-    }
-    const url = `upload/${String(attachmentId)}`
-    this.#service.uploads.set(String(attachmentId), this)
-    const headers = { 'x-amz-tagging': 'organizationId=demo' }
-    this.#answer(frame, 'PresignedUrlResponse', { attachmentId, url, headers, fileName, fileSize, fileType })
+  #attach(frame: Shape, session: GenesysSession): void {
+    const { attachmentId } = frame
+    const answer = this.#service.settings.takesAttachments
+      ? this.#service.attachments.reserve(frame, session, this)
+      : { code: 4_000, text: 'Attachments are not enabled' }
+    if (!isRefusal(answer)) return this.#answer(frame, 'PresignedUrlResponse', answer)
+    const body = { attachmentId, errorCode: answer.code, errorMessage: answer.text }
+    this.#answer({}, 'GenerateUrlError', body, 200, 'message')
   }
 
-  /** The file is there. */
-  uploaded(attachmentId: string, downloadUrl: string): void {
+  #reattach(frame: Shape): void {
+    const address = this.#service.attachments.addressOf(frame['attachmentId'])
+    if (address === undefined) return this.#fail(frame, 4_009, 'The attachment is not known')
+    this.#answer(frame, 'PresignedUrlResponse', address)
+  }
+
+  /** The file is there, or it is not what was promised. */
+  uploaded(attachmentId: string, downloadUrl: string | undefined): void {
+    if (this.#service.strikes('upload-unsaid')) return
     const timestamp = new Date(this.#service.deps.now()).toISOString()
-    this.say(event('UploadSuccessEvent', { attachmentId, downloadUrl, timestamp }))
+    const failed = { attachmentId, errorCode: 4_003, errorMessage: 'The content is not valid', timestamp }
+    if (downloadUrl === undefined) this.say(event('UploadFailureEvent', failed))
+    else this.say(event('UploadSuccessEvent', { attachmentId, downloadUrl, timestamp }))
   }
 }
 

@@ -37,6 +37,7 @@ export interface GenesysSettings {
   readonly isActive: boolean
   readonly maxCustomDataBytes: number
   readonly durationSeconds: number
+  readonly takesAttachments: boolean
   readonly autoStart: boolean
   readonly conversationClear: boolean
   readonly showUserTyping: boolean
@@ -56,6 +57,7 @@ export const GENESYS_DEFAULTS: GenesysSettings = {
   isActive: true,
   maxCustomDataBytes: 2_048,
   durationSeconds: 72 * 60 * 60,
+  takesAttachments: true,
   autoStart: false,
   conversationClear: true,
   showUserTyping: true,
@@ -71,6 +73,7 @@ export const GENESYS_DEFAULTS: GenesysSettings = {
  * What can be made to go wrong, so many times from now on or at a rate.
  * `ack-lost`: accepted, and nothing comes back. `ack-cut`: accepted, and the socket is cut instead of an answer.
  * `unheard-cut`: cut before it was heard. `doubled`, `late`: frames come twice, or behind those that follow.
+ * `upload-unsaid`: the bytes are there, and nobody says so.
  * `throttled`: 429 in either form, by turns. `untraced`: an error names no frame. `timeless`: no time in the history.
  */
 export type GenesysFault =
@@ -86,6 +89,7 @@ export type GenesysFault =
   | 'timeless'
   | 'jwt-lost'
   | 'unexpected'
+  | 'upload-unsaid'
 
 /** Time and chance, as the world has them. */
 export interface GenesysDeps {

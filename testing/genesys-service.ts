@@ -1,6 +1,7 @@
 // The emulated Genesys Cloud Web Messaging service: sessions, what agents do, and the REST calls. What a client says on a
 // socket is genesys-connection.ts; the server that makes it reachable is genesys.ts. Time and chance are given.
 
+import { GenesysAttachments } from './genesys-attachments.ts'
 import { GenesysConnection } from './genesys-connection.ts'
 import {
   Bucket,
@@ -41,8 +42,7 @@ export class GenesysService {
   readonly purged = new Set<string>()
   /** Every "too many requests" there was, by what was too much. */
   readonly throttled: string[] = []
-  /** Who waits for an upload, by attachment. */
-  readonly uploads = new Map<string, GenesysConnection>()
+  readonly attachments = new GenesysAttachments()
   evictions = 0
   /** The most connections that a session ever had at once. */
   connectionsMost = 0
@@ -66,6 +66,11 @@ export class GenesysService {
   /** The next `times` chances for it, it happens. */
   fault(kind: GenesysFault, times = 1): void {
     this.#due.set(kind, times)
+  }
+
+  /** Is a fault that was switched on still to come? */
+  isDue(kind: GenesysFault): boolean {
+    return (this.#due.get(kind) ?? 0) > 0
   }
 
   strikes(kind: GenesysFault): boolean {
@@ -138,6 +143,11 @@ export class GenesysService {
   userOf(jwt: unknown): string | undefined {
     const held = this.#authJwts.get(String(jwt))
     return held !== undefined && held.expiresAt > this.deps.now() ? held.user : undefined
+  }
+
+  /** Could anybody still get a token for this user? */
+  isSignedIn(user: string): boolean {
+    return [...this.#refreshTokens.values()].some((held) => held.user === user)
   }
 
   /** Every auth JWT so far counts as expired. */

@@ -23,15 +23,17 @@ export interface Genesys {
   close(): Promise<void>
 }
 
-const BODY_BYTES_MAX = 1_048_576
+const BODY_BYTES_MAX = 10_485_760
 
-async function bodyOf(request: IncomingMessage): Promise<string> {
-  let text = ''
-  for await (const chunk of request) {
-    text += String(chunk)
-    if (text.length > BODY_BYTES_MAX) return ''
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const parts: Buffer[] = []
+  let bytes = 0
+  for await (const part of request) {
+    bytes += (part as Buffer).length
+    if (bytes > BODY_BYTES_MAX) return Buffer.alloc(0)
+    parts.push(part as Buffer)
   }
-  return text
+  return Buffer.concat(parts)
 }
 
 function parse(text: string): unknown {
@@ -44,21 +46,29 @@ function parse(text: string): unknown {
 
 async function answer(service: GenesysService, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://emulator')
-  const { origin, authorization, host } = request.headers
+  const { origin, authorization } = request.headers
   response.setHeader('access-control-allow-origin', origin ?? '*')
   response.setHeader('access-control-allow-credentials', 'true')
   response.setHeader('access-control-allow-headers', 'authorization, content-type, x-amz-tagging')
   response.setHeader('access-control-allow-methods', 'GET, POST, PUT, DELETE')
-  const text = await bodyOf(request)
+  const content = await bodyOf(request)
   if (request.method === 'OPTIONS') return void response.writeHead(204).end()
   const [, upload] = /^\/upload\/(.+)$/.exec(pathname) ?? []
   if (upload !== undefined) {
-    response.writeHead(200).end()
-    return service.uploads.get(upload)?.uploaded(upload, `http://${host}${pathname}`)
+    const hasTag = request.headers['x-amz-tagging'] !== undefined
+    const isTaken = request.method === 'PUT' && service.attachments.put(upload, content.length, hasTag)
+    return void response.writeHead(isTaken ? 200 : 403).end()
   }
   const bearer = authorization?.replace(/^bearer /i, '')
   const method = request.method ?? 'GET'
-  const { status, body } = service.request({ method, path: pathname, query, bearer, origin, body: parse(text) })
+  const { status, body } = service.request({
+    method,
+    path: pathname,
+    query,
+    bearer,
+    origin,
+    body: parse(String(content)),
+  })
   response.writeHead(status, { 'content-type': 'application/json' })
   response.end(body === undefined ? undefined : JSON.stringify(body))
 }
@@ -117,6 +127,7 @@ export async function startGenesys(settings: Partial<GenesysSettings> = {}, port
   })
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
   const url = urlOf(server)
+  service.attachments.base = url
   return Object.assign(state, {
     service,
     deploymentId: service.settings.deploymentId,

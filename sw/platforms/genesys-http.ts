@@ -1,9 +1,9 @@
 // The calls of Genesys Cloud Web Messaging that are requests: history, deployment configuration, sign-in.
 // Each is one request and one outcome; when to ask is the business of others.
 
-import type { Outcome, PlainGrant } from '../../core/ports.ts'
+import type { Backfilled, Ending, Outcome, PlainGrant, StreamRequest } from '../../core/ports.ts'
 import type { Row } from '../../core/transcript.ts'
-import { shapeOf, rowOf } from './genesys-wire.ts'
+import { rowOf, type Shape, shapeOf } from './genesys-wire.ts'
 import { ask, type Reply, REQUEST_TIMEOUT_MS } from './http.ts'
 
 export interface Endpoints {
@@ -21,6 +21,19 @@ export interface HttpDeps {
   now(): number
 }
 
+export interface SocketDeps extends HttpDeps {
+  readonly WebSocket: typeof WebSocket
+  readonly application: string
+  uuid(): string
+  uuidOf(words: string): Promise<string>
+  after(ms: number, run: () => void): () => void
+  config(): Promise<DeploymentConfig | undefined>
+  /** Why a socket never opened: a browser is not told. */
+  whyClosed(): Promise<Ending>
+  /** The session token and, for a visitor who has signed in, the auth JWT. */
+  secretsOf(request: StreamRequest): Promise<{ readonly session: string; readonly jwt: string | undefined }>
+}
+
 /** What a deployment allows, as far as we use it. */
 export interface DeploymentConfig {
   readonly isActive: boolean
@@ -31,7 +44,9 @@ export interface DeploymentConfig {
 
 /** The newest so many messages in one page; further pages only as far as something is missing. */
 const PAGE_SIZE = 100
-const PAGES_MAX = 3
+export const PAGES_MAX = 3
+/** The platform allows ten a minute. */
+export const PAGE_MS = 6_200
 const TOKENS = '/api/v2/webdeployments/token/'
 
 type Failure = Outcome<never> & { readonly ok: false }
@@ -57,7 +72,7 @@ export async function history(
   jwt: string,
   conversationId: string,
   afterId: string,
-): Promise<Outcome<{ resync: false; rows: readonly Row[]; headSeq: number }>> {
+): Promise<Outcome<Backfilled>> {
   const newestFirst: Row[] = []
   for (let page = 1; ; page++) {
     const url = `${deps.endpoints.api}/api/v2/webmessaging/messages?pageNumber=${page}&pageSize=${PAGE_SIZE}`
@@ -65,14 +80,21 @@ export async function history(
     const { entities, total } = shapeOf(reply?.body)
     // A session without any message may have an empty page, or none.
     const isNone = reply?.status === 404
-    if (!isNone && (reply?.status !== 200 || !Array.isArray(entities))) return failed('history', reply)
+    if (!isNone && (reply?.status !== 200 || !Array.isArray(entities))) return unread(reply, page)
     const found: readonly unknown[] = isNone ? [] : (entities as unknown[])
     newestFirst.push(...found.flatMap((entity) => rowOf(shapeOf(entity), conversationId, deps.now()) ?? []))
     const isWhole = found.length < PAGE_SIZE || Number(total) <= page * PAGE_SIZE
     if (!isWhole && page < PAGES_MAX && newestFirst.every(({ id }) => id !== afterId)) continue
     const rows = newestFirst.reverse()
-    return { ok: true, value: { resync: false, rows, headSeq: rows.length + (isWhole ? 0 : 1) } }
+    return { ok: true, value: { resync: false, rows, headSeq: rows.length + (isWhole ? 0 : 1), calls: page } }
   }
+}
+
+/** Pages that were read in vain have been counted by the platform, and not by us. */
+function unread(reply: Reply | undefined, page: number): Failure {
+  const failure = failed('history', reply)
+  const wishMs = Math.max(failure.retryAfterMs ?? 0, (page - 1) * PAGE_MS)
+  return wishMs === 0 ? failure : { ...failure, verdict: 'retry-at', retryAfterMs: wishMs }
 }
 
 /** Nothing when nobody answers; a deployment that is not known is not active. */
@@ -102,6 +124,10 @@ export function lifeOf(jwt: string, now: number): number {
   }
   return 15 * 60_000
 }
+
+/** What a tab supplied, as the platform wants it: a code or an id token of the site's identity provider. */
+export const oauthOf = ({ authCode, code = authCode, idToken, redirectUri, codeVerifier, nonce }: Shape): object =>
+  typeof idToken === 'string' ? { idToken, nonce } : { code, redirectUri, codeVerifier }
 
 /** An auth JWT for a code of the site's identity provider, or for a refresh token. */
 export async function signIn(

@@ -1,45 +1,21 @@
 // One connection to Genesys Cloud Web Messaging: configure, then frames both ways. Messages, the credential for the
 // history and signs of life travel here, inside the limits that hold for one connection. It never dials again.
 
-import type { Calls, Connection, Outcome, StreamEvent, StreamRequest } from '../../core/ports.ts'
-import { type DeploymentConfig, type HttpDeps, history } from './genesys-http.ts'
-import {
-  type Asked,
-  conversationIs,
-  endingOf,
-  errorOf,
-  eventOf,
-  expiryOf,
-  idOf,
-  judge,
-  limitsOf,
-  rowOf,
-  shapeOf,
-} from './genesys-wire.ts'
+import type { Calls, Connection, Outcome, StreamEvent, StreamRequest, Tokens } from '../../core/ports.ts'
+import { dataBytesOf } from '../../core/unkeyed.ts'
+import { type Ask, backfill, send } from './genesys-calls.ts'
+import type { SocketDeps } from './genesys-http.ts'
 import { Asks, type Frame } from './genesys-asks.ts'
+import { Life } from './genesys-life.ts'
+import { ECHO_ID, Signs } from './genesys-signs.ts'
+import { Uploads } from './genesys-uploads.ts'
+import { conversationIs, endingOf, errorOf, eventOf, isJoin, judge, limitsOf, rowOf, shapeOf } from './genesys-wire.ts'
 import { parse } from './http.ts'
 
-export interface SocketDeps extends HttpDeps {
-  readonly WebSocket: typeof WebSocket
-  readonly application: string
-  uuid(): string
-  uuidOf(words: string): Promise<string>
-  after(ms: number, run: () => void): () => void
-  config(): Promise<DeploymentConfig | undefined>
-  /** Why a socket never opened: a browser is not told. */
-  whyClosed(): Promise<ReturnType<typeof endingOf>>
-  /** The session token and, for a visitor who has signed in, the auth JWT. */
-  secretsOf(request: StreamRequest): Promise<{ readonly session: string; readonly jwt: string | undefined }>
-}
-
-/** No acknowledgement by then: nobody knows whether it arrived. */
-export const ACK_TIMEOUT_MS = 12_000
-const JWT_TIMEOUT_MS = 8_000
-const ECHO_EVERY_MS = 30_500
-const TYPING_EVERY_MS = 5_000
+/** The lease of who has signed in. */
+export const AUTH_LEASE = 'auth'
 /** What is said while the history is on its way comes behind it, but does not wait for ever. */
 const HOLD_MS = 10_000
-const ECHO_ID = 'SGVhbHRoQ2hlY2tNZXNzYWdlSWQ='
 
 export class GenesysSocket implements Connection {
   readonly calls: Calls
@@ -47,22 +23,35 @@ export class GenesysSocket implements Connection {
   readonly #request: StreamRequest
   readonly #emit: (event: StreamEvent) => void
   readonly #asks: Asks
+  readonly #uploads: Uploads
+  readonly #life: Life
+  readonly #signs: Signs
   #socket: WebSocket | undefined
   #secrets: { readonly session: string; readonly jwt: string | undefined } = { session: '', jwt: undefined }
   #held: StreamEvent[] | undefined = []
   #state: 'dialling' | 'configuring' | 'open' | 'over' = 'dialling'
   #isAuthenticated = false
   #isCleared = false
-  #echoedAt = Number.NEGATIVE_INFINITY
-  #typedAt = Number.NEGATIVE_INFINITY
   #pingId = ''
+  /** What went along with Join. */
+  #joined: { readonly [name: string]: string } = {}
 
   constructor(deps: SocketDeps, request: StreamRequest, emit: (event: StreamEvent) => void) {
     this.#deps = deps
     this.#request = request
     this.#emit = emit
     this.#asks = new Asks(deps, (action, rest, id) => this.#say(action, rest, id))
-    this.calls = { send: (message) => this.#send(message), backfill: ({ afterId }) => this.#backfill(afterId) }
+    this.#uploads = new Uploads(deps, this.#ask)
+    this.#life = new Life(emit)
+    this.#signs = new Signs(deps, this.#asks, {
+      say: (action, rest, id) => this.#say(action, rest, id),
+      event: (event) => this.#event(event),
+    })
+    this.calls = {
+      attachments: this.#uploads,
+      send: (message) => this.#send(message),
+      backfill: ({ afterId }) => this.#backfill(afterId),
+    }
     this.#dial().catch(() => this.#end('close 1006'))
   }
 
@@ -81,12 +70,13 @@ export class GenesysSocket implements Connection {
 
   close(): void {
     this.#asks.settleAll()
+    this.#uploads.end()
     this.#state = 'over'
     this.#socket?.close(1_000)
   }
 
-  reauth(token: string): void {
-    void this.#deps.secretsOf({ ...this.#request, token }).then((secrets) => {
+  reauth(token: string, tokens: Tokens = {}): void {
+    void this.#deps.secretsOf({ ...this.#request, token, tokens }).then((secrets) => {
       this.#secrets = secrets
       // A guest who has signed in meanwhile steps up, on this very connection.
       if (this.#state === 'open' && secrets.jwt !== undefined && !this.#isAuthenticated) this.#configure(false)
@@ -94,23 +84,12 @@ export class GenesysSocket implements Connection {
   }
 
   typing(on: boolean): void {
-    const now = this.#deps.now()
-    if (!on || this.#state !== 'open' || now < this.#typedAt + TYPING_EVERY_MS) return
-    this.#typedAt = now
-    void this.#deps.config().then((config) => {
-      if (config?.typing && this.#asks.isFree && this.#asks.waitMs() === 0)
-        this.#event({ eventType: 'Typing', typing: { type: 'On' } })
-    })
+    if (on && this.#state === 'open') this.#signs.typing()
   }
 
-  /** `echo` may be asked twice a minute; in between the credential for the history is as good a sign of life. */
   ping(id: string): void {
-    const now = this.#deps.now()
     this.#pingId = id
-    if (!this.#asks.isFree || this.#asks.waitMs() > 0) return
-    if (now < this.#echoedAt + ECHO_EVERY_MS) return void this.#say('getJwt', {}, this.#deps.uuid())
-    this.#echoedAt = now
-    this.#say('echo', { message: { type: 'Text', text: 'ping' } }, ECHO_ID)
+    this.#signs.ping()
   }
 
   pong(): void {}
@@ -123,8 +102,8 @@ export class GenesysSocket implements Connection {
     else this.#say('closeSession', { closeAllConnections: true }, 'leave')
   }
 
-  #event(event: object): void {
-    this.#say('onMessage', { message: { type: 'Event', events: [event] } }, this.#deps.uuid())
+  #event(event: object, more: object | false = {}): void {
+    this.#say('onMessage', { message: { type: 'Event', events: [event], ...more } }, this.#deps.uuid())
   }
 
   #say(action: string, rest: object, tracingId: string): void {
@@ -155,8 +134,16 @@ export class GenesysSocket implements Connection {
       case 'JwtResponse':
         this.#pong()
         return this.#asks.settle(frame['tracingId'], { ok: true, value: body })
+      case 'PresignedUrlResponse':
+      case 'AttachmentDeletedResponse':
+        return this.#asks.settle(body['attachmentId'], { ok: true, value: body })
+      case 'GenerateUrlError':
+        return this.#failed({ tracingId: body['attachmentId'] }, { code: Number(body['errorCode']) || 0, text: '' })
+      case 'UploadSuccessEvent':
+      case 'UploadFailureEvent':
+        return this.#uploads.hear(frame['class'], body)
       case 'SessionExpiredEvent':
-        return this.#over('expired')
+        return this.#over()
       case 'SessionClearedEvent':
         this.#isCleared = true
         return
@@ -164,9 +151,7 @@ export class GenesysSocket implements Connection {
         this.#tell({ type: 'signed-out' })
         return this.close()
       case 'ConnectionClosedEvent':
-        return this.#isCleared
-          ? this.#over('expired')
-          : this.#end(`ConnectionClosedEvent ${String(body['reason'] ?? body['reasonCode'] ?? '')}`)
+        return this.#end(`ConnectionClosedEvent ${String(body['reason'] ?? body['reasonCode'] ?? '')}`)
     }
   }
 
@@ -174,20 +159,23 @@ export class GenesysSocket implements Connection {
     const { tracingId } = frame
     const known = this.#asks.about(tracingId)
     const isAboutConfigure = tracingId === 'configure' || this.#state === 'configuring'
-    if (!isAboutConfigure && known === undefined) return
     const failure = judge(isAboutConfigure ? 'configure' : (known?.asked ?? 'call'), code, text, retryAfterS)
-    if (failure.verdict === 'session-lost') return this.#over('expired')
+    // Whatever it was asked for: the session is no more.
+    if (failure.verdict === 'session-lost') return this.#over()
     if (!isAboutConfigure) return known?.answer(failure)
-    // A step-up that is refused leaves the guest where he was.
-    if (this.#state === 'open') return
-    this.#finish(failure)
+    const { verdict } = failure
+    const isOfAuth =
+      code === 4_017 || (this.#secrets.jwt !== undefined && verdict !== 'retry' && verdict !== 'retry-at')
+    // A step-up that is refused leaves the guest where he was; one whose token was too old is made again with another.
+    if (this.#state === 'open' && verdict !== 'refresh') return
+    this.#finish({ ...failure, ...(isOfAuth && { lease: AUTH_LEASE }) })
   }
 
   #configured(body: Frame): void {
     const { connected, newSession, readOnly } = body
     const state = this.#request.conversation?.state ?? 'active'
     const isBeginning = state === 'pending'
-    if (connected === false) return this.#isCleared ? this.#over('expired') : this.#configure(true)
+    if (connected === false) return this.#isCleared ? this.#over() : this.#configure(true)
     if (readOnly === true && isBeginning && this.#state === 'configuring')
       return this.#say('closeSession', { closeAllConnections: true }, 'configure')
     const isFirst = this.#state !== 'open'
@@ -195,34 +183,46 @@ export class GenesysSocket implements Connection {
     this.#isAuthenticated = this.#secrets.jwt !== undefined
     if (isFirst) this.#emit({ type: 'ready', headSeq: 0 })
     // Where a session was to be resumed: what was said in it is not known there any more.
-    if (newSession === true && !isBeginning) return this.#over('expired')
-    const times = expiryOf(body, this.#deps.now())
-    this.#emit({ type: 'session', isAuthenticated: this.#isAuthenticated, ...times, ...limitsOf(body) })
+    if (newSession === true && !isBeginning) return this.#over()
+    const { limits } = limitsOf(body)
+    this.#emit({ type: 'session', isAuthenticated: this.#isAuthenticated, limits })
+    this.#life.configured(body, this.#deps.now())
     if (isBeginning && isFirst) this.#emit(conversationIs('active'))
     if (readOnly === true) this.#tell(conversationIs('closed'))
     if (isFirst) this.#deps.after(HOLD_MS, () => this.#release())
     if (newSession === true) {
       void this.#deps.config().then((config) => {
-        if (config?.autoStart && this.#asks.waitMs() === 0)
-          this.#event({ eventType: 'Presence', presence: { type: 'Join' } })
+        if (config?.autoStart && this.#asks.waitMs() === 0) this.#join(limits.dataBytesMax)
       })
     }
   }
 
+  /** Join takes along what is known, where all of it may go. */
+  #join(dataBytesMax = 0): void {
+    const values = this.#request.attributes ?? {}
+    const isSome = Object.keys(values).length > 0 && dataBytesOf(values) <= dataBytesMax
+    this.#joined = isSome ? Object.fromEntries(Object.entries(values).map(([name, value]) => [name, `${value}`])) : {}
+    const channel = isSome && { channel: { metadata: { customAttributes: this.#joined } } }
+    this.#event({ eventType: 'Presence', presence: { type: 'Join' } }, channel)
+  }
+
   #message(frame: Frame, body: Frame): void {
     const { tracingId } = frame
+    const now = this.#deps.now()
+    const isOwn = body['direction'] === 'Inbound'
     if (tracingId === ECHO_ID) {
-      this.#emit({ type: 'session', ...expiryOf(shapeOf(body['metadata']), this.#deps.now()) })
+      this.#life.echoed(body, now)
       return this.#pong()
     }
     if (body['type'] === 'Event') {
+      if (isJoin(body)) this.#emit({ type: 'carried', attributes: this.#joined })
       const event = eventOf(body)
       return event && this.#tell(event)
     }
-    const isOwn = body['direction'] === 'Inbound'
+    this.#life.said(body, now)
     if (isOwn && typeof tracingId === 'string' && this.#asks.awaits(tracingId))
       return this.#asks.settle(tracingId, { ok: true, value: body })
-    const row = rowOf(body, this.#request.conversationId, this.#deps.now(), isOwn ? tracingId : undefined)
+    const row = rowOf(body, this.#request.conversationId, now, isOwn ? tracingId : undefined)
     if (row !== undefined) this.#tell({ type: 'rows', rows: [row] })
   }
 
@@ -244,14 +244,18 @@ export class GenesysSocket implements Connection {
   }
 
   /** The conversation cannot go on. What was on its way is looked for in no history any more. */
-  #over(state: 'expired'): void {
+  #over(): void {
     if (this.#state === 'configuring') this.#emit({ type: 'ready', headSeq: 0 })
-    this.#emit(conversationIs(state))
+    this.#emit(conversationIs('expired'))
     this.close()
   }
 
   #end(what: string): void {
     if (this.#state === 'over') return
+    if (this.#isCleared) {
+      this.#emit({ type: 'cleared' })
+      return this.close()
+    }
     if (this.#state === 'dialling') {
       this.#state = 'over'
       return void this.#deps.whyClosed().then((ending) => this.#emit({ type: 'closed', ...ending }))
@@ -259,35 +263,25 @@ export class GenesysSocket implements Connection {
     this.#finish(endingOf(what))
   }
 
-  #finish({ verdict, reason, code, retryAfterMs }: ReturnType<typeof endingOf>): void {
+  #finish({ verdict, reason, code, retryAfterMs, lease }: ReturnType<typeof endingOf>): void {
     this.close()
     const wish = retryAfterMs !== undefined && { retryAfterMs }
-    this.#emit({ type: 'closed', verdict, reason, ...(code && { code }), ...wish })
+    this.#emit({ type: 'closed', verdict, reason, ...(code && { code }), ...wish, ...(lease && { lease }) })
   }
 
-  #ask(asked: Asked, action: string, rest: object, id: string, timeoutMs: number): Promise<Outcome<Frame>> {
+  #ask: Ask = (asked, action, rest, id, timeoutMs): Promise<Outcome<Frame>> => {
     if (this.#state !== 'open') return Promise.resolve(judge('call', 0))
     return this.#asks.ask({ asked, action, rest, id, timeoutMs })
   }
 
-  async #send({ message, attributes }: Parameters<NonNullable<Calls['send']>>[0]) {
-    const { key, text, metadata } = message
-    const extra = Object.entries(metadata ?? {}).map(([name, value]) => [name, `${value}`])
-    const channel = attributes && { channel: { metadata: { customAttributes: attributes } } }
-    // Nobody outside knows whether the history keeps it; where it does, nothing need be guessed.
-    const frame = { message: { type: 'Text', text, metadata: { ...Object.fromEntries(extra), id: key }, ...channel } }
-    const outcome = await this.#ask('message', 'onMessage', frame, key, ACK_TIMEOUT_MS)
-    if (!outcome.ok) return outcome
-    const row = rowOf(outcome.value, this.#request.conversationId, this.#deps.now())
-    this.#typedAt = Number.NEGATIVE_INFINITY
-    return { ok: true as const, value: { id: idOf(outcome.value), seq: 0, at: row?.at ?? this.#deps.now() } }
+  async #send(message: Parameters<NonNullable<Calls['send']>>[0]) {
+    const outcome = await send(this.#deps, this.#ask, this.#request.conversationId, message)
+    if (outcome.ok) this.#signs.sent()
+    return outcome
   }
 
   async #backfill(afterId: string) {
-    const asked = await this.#ask('call', 'getJwt', {}, this.#deps.uuid(), JWT_TIMEOUT_MS)
-    const outcome = asked.ok
-      ? await history(this.#deps, String(asked.value['jwt']), this.#request.conversationId, afterId)
-      : asked
+    const outcome = await backfill(this.#deps, this.#ask, this.#request.conversationId, afterId)
     // In a task of its own: whoever waits for the history has it first.
     this.#deps.after(0, () => this.#release())
     return outcome

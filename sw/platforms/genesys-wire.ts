@@ -2,16 +2,17 @@
 // close means. What is unknown or misshapen is nothing, never a guess.
 
 import type { ErrorCode } from '../../core/errors.ts'
+import type { AttachmentLimits } from '../../core/attach.ts'
 import type { Ending, Limits, Outcome, StreamEvent, Verdict } from '../../core/ports.ts'
 import type { Row } from '../../core/transcript.ts'
 import type { Metadata, Role } from '../../core/wire.ts'
 import { clampMs } from './http.ts'
 
-type Shape = { readonly [name: string]: unknown }
+export type Shape = { readonly [name: string]: unknown }
 export const shapeOf = (value: unknown): Shape => Object(value) as Shape
 
 /** What a frame was an answer to. */
-export type Asked = 'configure' | 'message' | 'call'
+export type Asked = 'configure' | 'message' | 'call' | 'attachment'
 
 /**
  * By what was asked, the code, and the words of an error, the first row that fits. What fits none was not understood: of
@@ -25,8 +26,11 @@ export const GENESYS_ANSWERS: readonly (readonly [RegExp, Verdict, ErrorCode])[]
   [/^configure 403 (Session authentication failed|Try to authenticate again)/, 'auth-required', 'LEASE_REVOKED'],
   [/^configure 4\d\d .*[Dd]eployment/, 'refuse', 'DEPLOYMENT_UNKNOWN'],
   [/^configure 4/, 'refuse', 'SERVICE_REFUSED'],
-  [/^(configure|call) /, 'retry', 'SERVICE_UNREACHABLE'],
+  [/^attachment (4000|4001|4002|4003|4004|4005|4009|4010|4020|4102|4\d\d) /, 'refuse', 'ATTACHMENT_REFUSED'],
+  [/^(configure|call|attachment) /, 'retry', 'SERVICE_UNREACHABLE'],
   [/^message (5000|[35]\d\d) /, 'reconcile', 'SERVICE_UNREACHABLE'],
+  [/ 4008 /, 'upload-again', 'ATTACHMENT_REFUSED'],
+  [/ (4001|4002|4003|4004|4005|4009|4010|4102) /, 'refuse', 'ATTACHMENT_REFUSED'],
   [/ 4011 /, 'refuse', 'MESSAGE_TOO_LONG'],
   [/ 4013 /, 'drop-attributes', 'CONTEXT_TOO_LARGE'],
   [/^message 4\d\d .*read-only/, 'read-only', 'CONVERSATION_OVER'],
@@ -105,10 +109,16 @@ function wordsOf(parts: readonly unknown[]): string {
   return words.filter((word) => typeof word === 'string').join(' · ')
 }
 
+const firstOf = ({ events }: Shape): Shape => shapeOf(Array.isArray(events) ? events[0] : undefined)
+
+/** Our own Join, as it comes back. */
+export const isJoin = (body: Shape): boolean =>
+  body['direction'] === 'Inbound' && shapeOf(firstOf(body)['presence'])['type'] === 'Join'
+
 /** What an event of the conversation says to us, if anything. */
 export function eventOf(body: Shape): StreamEvent | undefined {
-  const { direction, events, metadata } = body
-  const { eventType, typing, presence } = shapeOf(Array.isArray(events) ? events[0] : undefined)
+  const { direction, metadata } = body
+  const { eventType, typing, presence } = firstOf(body)
   const { type } = shapeOf(presence)
   if (eventType === 'Typing' && direction === 'Outbound')
     return { type: 'typing', on: shapeOf(typing)['type'] !== 'Off' }
@@ -125,10 +135,21 @@ export const conversationIs = (state: 'active' | 'closed' | 'expired'): StreamEv
   version: -1,
 })
 
-/** When the session ends, as an instant of our clock: theirs plays no part. */
-export function expiryOf(times: Shape, now: number): { expiresAt: number } | undefined {
-  const seconds = Number(times['durationSeconds'])
-  return seconds > 0 ? { expiresAt: now + seconds * 1_000 } : undefined
+/**
+ * When the session ends, as an instant of our clock: what their clock says, by as much as it goes before ours, and never
+ * later than a whole life from now.
+ */
+export function expiryOf(times: Shape, now: number, aheadMs = 0): { expiresAt: number } | undefined {
+  const { durationSeconds, expirationDate } = times
+  const ends = [now + Number(durationSeconds) * 1_000, Number(expirationDate) * 1_000 - aheadMs]
+  const known = ends.filter((at) => at > now)
+  return known.length === 0 ? undefined : { expiresAt: Math.min(...known) }
+}
+
+/** By how much the platform's clock goes before ours, as a frame says that comes at once; nothing where it says no time. */
+export function aheadOf({ channel }: Shape, now: number): number | undefined {
+  const aheadMs = Date.parse(String(shapeOf(channel)['time'])) - now
+  return Number.isNaN(aheadMs) ? undefined : aheadMs
 }
 
 /** Limits as they hold until the platform says more; it may allow fewer bytes of attributes. */
@@ -137,9 +158,24 @@ export const GENESYS_LIMITS: Limits = {
   attributeCharsMax: 2_000,
   routingBytesMax: 16_384,
   dataBytesMax: 2_048,
+  attachments: { bytesMax: 10 * 1024 * 1024, countMax: 10, nameCharsMax: 1_023, types: ['*/*'] },
 }
 
-export function limitsOf(body: Shape): { limits: Limits } | undefined {
+export function limitsOf(body: Shape): { limits: Limits } {
   const dataBytesMax = Number(body['maxCustomDataBytes'])
-  return dataBytesMax >= 0 ? { limits: { ...GENESYS_LIMITS, dataBytesMax } } : undefined
+  const { attachments: _, ...limits } = GENESYS_LIMITS
+  const attachments = mediaOf(body)
+  return { limits: { ...limits, ...(dataBytesMax >= 0 && { dataBytesMax }), ...(attachments && { attachments }) } }
 }
+
+/** What can be attached; nothing where the deployment names no type. */
+function mediaOf({ allowedMedia, blockedExtensions }: Shape): AttachmentLimits | undefined {
+  const { fileTypes, maxFileSizeKB } = shapeOf(shapeOf(allowedMedia)['inbound'])
+  const types = texts(Array.isArray(fileTypes) ? fileTypes.map((one) => shapeOf(one)['type']) : [])
+  const bytesMax = Number(maxFileSizeKB) * 1_024
+  if (types.length === 0) return undefined
+  const blocked = texts(Array.isArray(blockedExtensions) ? blockedExtensions : [])
+  return { ...(GENESYS_LIMITS.attachments as AttachmentLimits), types, blocked, ...(bytesMax > 0 && { bytesMax }) }
+}
+
+const texts = (values: readonly unknown[]): string[] => values.filter((value) => typeof value === 'string')

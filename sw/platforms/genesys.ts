@@ -10,10 +10,14 @@ import {
   type Endpoints,
   type HttpDeps,
   lifeOf,
+  oauthOf,
+  PAGE_MS,
+  PAGES_MAX,
   revoke,
+  type SocketDeps,
   signIn,
 } from './genesys-http.ts'
-import { GenesysSocket, type SocketDeps } from './genesys-socket.ts'
+import { AUTH_LEASE, GenesysSocket } from './genesys-socket.ts'
 import { endingOf, GENESYS_LIMITS } from './genesys-wire.ts'
 import type { PlatformDeps } from './session-service.ts'
 
@@ -27,6 +31,11 @@ export interface GenesysOptions {
   /** Where its parts are, where they are not at the usual names below the domain: an emulator, a proxy. */
   readonly endpoints?: Partial<Endpoints>
   readonly requestTimeoutMs?: number
+  /**
+   * Whether visitors sign in, by a code or token that a page supplies for the lease `auth` (`supplyTokens()`). `optional`:
+   * a guest chats, and steps up as soon as one is supplied. `required`: there is no chat without. Default: `optional`.
+   */
+  readonly auth?: 'optional' | 'required'
   /**
    * The vendor's own widget holds the conversation (`holdfast/genesys-messenger`): here only attributes are kept, and
    * nothing is asked of the platform. Default: false.
@@ -44,7 +53,8 @@ export interface GenesysDeps extends PlatformDeps {
 /** The platform's limits of a session, with room for the difference of two clocks. */
 const RATES = {
   connect: { burst: 1, everyMs: 1_100 },
-  fetch: { burst: 8, everyMs: 6_200 },
+  // A history is read in several pages at the most, and how many shows only then.
+  fetch: { burst: 11 - PAGES_MAX, everyMs: PAGE_MS, over: PAGES_MAX - 1 },
   send: { burst: 3, everyMs: 210 },
 }
 /** A guest's token never ends by itself: the session does. */
@@ -79,6 +89,9 @@ export const genesys =
         // A ping is an `echo`, twice a minute at most: one that is missed ends it.
         timings: { pingMs: 35_000, pongMs: 10_000, pingMissesMax: 1 },
         vault: 'persistent',
+        leases: [
+          { name: AUTH_LEASE, neededAt: 'configure', refresh: 'grant', isOptional: options.auth !== 'required' },
+        ],
       },
       ...sessions(socketDeps),
       async make({ key, previousId, attributes, former }) {
@@ -179,50 +192,55 @@ async function uuidOf(words: string): Promise<string> {
   return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, '$1-$2-4$3-8$4-$5')
 }
 
-/** What is sealed as our access token: the secret that the tokens of sessions come from, and the auth JWT behind a blank. */
-async function secretsOf({ token, conversation }: StreamRequest, derive: typeof uuidOf) {
-  const [secret = '', jwt] = token.split(' ')
+/** What is sealed as our access token is the secret that the tokens of sessions come from. */
+async function secretsOf({ token, tokens, conversation }: StreamRequest, derive: typeof uuidOf) {
   const seed = conversation?.participantId
-  return { session: seed ? await derive(secret + seed) : secret, jwt }
+  return { session: seed ? await derive(token + seed) : token, jwt: tokens?.[AUTH_LEASE] }
 }
 
-function sessions(deps: SocketDeps): Pick<Platform, 'open' | 'refresh' | 'revoke'> {
+function sessions(deps: SocketDeps): Required<Pick<Platform, 'open' | 'refresh' | 'exchange' | 'revoke'>> {
   return {
     async open({ token }) {
       const secret = token ?? deps.uuid()
-      const [first = '', jwt] = secret.split(' ')
       const opened = {
-        sessionId: await deps.uuidOf(`session ${first}`),
-        isAuthenticated: jwt !== undefined,
+        sessionId: await deps.uuidOf(`session ${secret}`),
+        isAuthenticated: false,
         expiresAt: 0,
         conversation: null,
         isActiveElsewhere: false,
         isUnasked: true as const,
       }
-      const grant = jwt === undefined ? guestOf(first) : { accessToken: secret, expiresInMs: lifeOf(jwt, deps.now()) }
-      return { ok: true, value: { opened, grant } }
+      return { ok: true, value: { opened, grant: guestOf(secret) } }
     },
 
-    async refresh({ refreshToken: held }) {
-      const [secret, refreshToken] = held?.split(' ') ?? []
-      if (secret !== undefined && refreshToken === undefined) return { ok: true, value: guestOf(secret) }
-      if (secret === undefined || refreshToken === undefined) {
+    async refresh({ refreshToken, lease }) {
+      if (refreshToken === undefined) {
         const reason = 'genesys: there is nothing to refresh with.'
         return { ok: false, verdict: 'auth-required', code: 'LEASE_EXPIRED', reason }
       }
-      const outcome = await signIn(deps, 'refresh', { refreshToken })
-      return outcome.ok ? { ok: true, value: grantFor(secret, outcome.value, refreshToken) } : outcome
+      return lease === undefined
+        ? { ok: true, value: guestOf(refreshToken) }
+        : signIn(deps, 'refresh', { refreshToken })
     },
 
-    async revoke({ token, refreshToken, conversation }) {
+    /** A Genesys JWT as it is, or a code or token of the site's identity provider for the first one. */
+    async exchange({ supplied }) {
+      const { token, refreshToken } = supplied
+      if (typeof token !== 'string')
+        return signIn(deps, 'oauthcodegrantjwtexchange', { deploymentId: deps.deploymentId, oauth: oauthOf(supplied) })
+      const value: PlainGrant = { accessToken: token, expiresInMs: lifeOf(token, deps.now()) }
+      return { ok: true, value: refreshToken === undefined ? value : { ...value, refreshToken } }
+    },
+
+    async revoke({ token, refreshToken, lease, conversation }) {
       if (token === undefined) return { ok: true, value: null }
-      const [, jwt] = token.split(' ')
-      if (jwt === undefined) return farewell(deps, { token, conversation })
-      const outcome = await revoke(deps, jwt)
-      const [, held] = refreshToken?.split(' ') ?? []
-      if (outcome.ok || outcome.verdict !== 'refresh' || held === undefined) return outcome
-      const fresh = await signIn(deps, 'refresh', { refreshToken: held })
-      return fresh.ok ? revoke(deps, fresh.value.accessToken) : fresh
+      if (lease === undefined) return farewell(deps, { token, conversation })
+      const outcome = await revoke(deps, token)
+      if (outcome.ok || outcome.verdict !== 'refresh') return outcome
+      const fresh = refreshToken === undefined ? undefined : await signIn(deps, 'refresh', { refreshToken })
+      if (fresh?.ok) return revoke(deps, fresh.value.accessToken)
+      // Neither is accepted any more: there is nothing left to take back.
+      return fresh === undefined || fresh.verdict === 'auth-required' ? { ok: true, value: null } : fresh
     },
   }
 }
@@ -234,32 +252,28 @@ const guestOf = (secret: string): PlainGrant => ({
   expiresInMs: GUEST_MS,
 })
 
-/** What the vault is given: the session's secret goes along with whatever signs in. */
-function grantFor(secret: string, { accessToken, expiresInMs, refreshToken }: PlainGrant, before: string): PlainGrant {
-  return {
-    accessToken: `${secret} ${accessToken}`,
-    expiresInMs,
-    refreshToken: `${secret} ${refreshToken ?? before}`,
-  }
-}
-
-/** A guest's conversation is cleared where that is allowed, else closed: the token opens nothing of it afterwards. */
+/**
+ * A guest's conversation is cleared where that is allowed, else closed: the token opens nothing of it afterwards. Where
+ * nobody was reached, it is still to be told.
+ */
 function farewell(
   deps: SocketDeps,
   { token, conversation }: { token: string; conversation?: Conversation | undefined },
 ): Promise<Outcome<null>> {
   return new Promise((resolve) => {
-    const over = () => {
+    const over = (outcome: Outcome<null>) => {
       cancel()
       socket.close()
-      resolve({ ok: true, value: null })
+      resolve(outcome)
     }
-    const cancel = deps.after(FAREWELL_MS, over)
+    const cancel = deps.after(FAREWELL_MS, () => over(NO_STREAM))
     const request = { conversationId: '', token, afterSeq: 0, ...(conversation && { conversation }) }
     const socket = new GenesysSocket(deps, request, (event) => {
       if (event.type === 'ready') void deps.config().then((config) => socket.leave(config?.clear === true))
-      // Cleared, closed, or never reached: there is nothing more to do here.
-      else if (event.type === 'closed' || (event.type === 'conversation' && event.state !== 'active')) over()
+      // Cleared, closed, unknown by now, or of somebody who has signed in: the rest is told by that lease.
+      else if (event.type === 'cleared' || (event.type === 'conversation' && event.state !== 'active'))
+        over({ ok: true, value: null })
+      else if (event.type === 'closed') over(event.verdict.startsWith('retry') ? NO_STREAM : { ok: true, value: null })
     })
   })
 }

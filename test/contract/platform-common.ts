@@ -37,7 +37,7 @@ export function commonContract(name: string, open: () => Promise<PlatformWorld>)
       const { id: conversationId } = conversation
       const connection = platform.connect({ conversationId, conversation, token, afterSeq }, heard.emit)
       connections.push(connection)
-      const calls = (): Required<Calls> => ({ ...platform, ...connection.calls })
+      const calls = (): Calls & Pick<Platform, 'send' | 'backfill'> => ({ ...platform, ...connection.calls })
       const send = (text: string, key = freshKey()) => calls().send({ token, conversation, message: { key, text } })
       const backfill = (afterId = '') => calls().backfill({ token, conversationId, afterId })
       return { ...heard, connection, send, backfill }

@@ -251,6 +251,63 @@ describe('one lease and another', () => {
   })
 })
 
+describe('a sign-in that is not everybody’s', () => {
+  const GUESTS: LeaseSpec = { ...AUTH, isOptional: true }
+
+  test('[GC32] a guest goes on without; a tab that offers is asked, and what it supplies is used', async () => {
+    const play = await playing(platform(GUESTS)).live()
+    expect(play.types()).not.toContain('ask')
+    expect(await offer(play, 'auth')).toEqual({ value: null })
+    const { claim } = play.the('ask')
+    expect(await offer(play, 'auth', 'offer-2')).toEqual({ value: claim })
+    await answer(play, 'auth', claim)
+    expect(statusOf(play, 'auth')).toBe('held')
+    await play.heard({ type: 'session', isAuthenticated: true })
+    expect(phaseOf(play.slots, play.now)).toBe('live')
+  })
+
+  test('[GC32] an offer that brings nothing leaves the guest as he was, and is not asked again by itself', async () => {
+    const play = await playing(platform(GUESTS)).live()
+    await offer(play, 'auth')
+    await answer(play, 'auth', play.the('ask').claim, failure('retry', { code: 'LEASE_UNANSWERED' }))
+    await play.after(HOUR)
+    expect(play.types()).not.toContain('ask')
+    expect(phaseOf(play.slots, play.now)).toBe('live')
+  })
+
+  test('[GC32] who has signed in does not go on as a guest: refused, the site must sign in again', async () => {
+    const play = await playing(platform(GUESTS)).live()
+    await offer(play, 'auth')
+    await answer(play, 'auth', play.the('ask').claim)
+    await play.heard({ type: 'session', isAuthenticated: true })
+    const ended = { type: 'ended' as const, claim: play.claimOf('connect'), reason: 'x', lease: 'auth' }
+    await play.heard({ ...ended, verdict: 'refresh', code: 'LEASE_EXPIRED' })
+    if (play.find('refresh') === undefined) await play.again()
+    expect(play.types()).toEqual(['refresh'])
+    await answer(play, 'auth', play.claimOf('refresh'), failure('auth-required', { code: 'LEASE_REVOKED' }))
+    expect(phaseOf(play.slots, play.now)).toBe('auth-required')
+    await offer(play, 'auth', 'again')
+    await answer(play, 'auth', play.the('ask').claim)
+    await play.after(MINUTE)
+    expect(play.types()).toContain('connect')
+  })
+
+  test('[GC32] a session that the platform knows as signed in asks for it, whatever is known here', async () => {
+    const play = await playing(platform(GUESTS)).live()
+    const claim = play.claimOf('connect')
+    await play.heard({
+      type: 'ended',
+      claim,
+      reason: 'x',
+      lease: 'auth',
+      verdict: 'auth-required',
+      code: 'LEASE_REVOKED',
+    })
+    expect(phaseOf(play.slots, play.now)).toBe('auth-required')
+    expect(play.slots.lease.status).toBe('held')
+  })
+})
+
 describe('what only memory held', () => {
   test('[LE38] a forgotten access token is fetched again, as often as workers stop, and is never a refusal', async () => {
     const play = await playing(SETUP).live()

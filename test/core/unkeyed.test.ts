@@ -77,6 +77,12 @@ const said = (id: string, text: string, role: Row['role'] = 'customer'): Row => 
   at: NOW,
 })
 
+const set = (delta: { [name: string]: string | boolean | null }) => ({
+  type: 'set-context' as const,
+  key: `set-${JSON.stringify(delta)}`,
+  delta,
+})
+
 describe('sending', () => {
   test('[OB80] one message is on the wire at a time, and that it may be is on the disk', async () => {
     const play = await new Unkeyed().live()
@@ -287,12 +293,6 @@ describe('the transcript', () => {
 })
 
 describe('attributes', () => {
-  const set = (delta: { [name: string]: string | boolean | null }) => ({
-    type: 'set-context' as const,
-    key: `set-${JSON.stringify(delta)}`,
-    delta,
-  })
-
   test('[CX80] the next message carries what has changed, as text, and the one after that nothing', async () => {
     const play = await new Unkeyed().live()
     await play.command(set({ cart: '12', vip: true }))
@@ -382,6 +382,75 @@ describe('what the stream says of the session', () => {
     const other = await new Unkeyed().live()
     await other.heard({ ...ended, claim: other.claimOf('connect'), verdict: 'auth-required', code: 'LEASE_REVOKED' })
     expect(other.slots.lease).toMatchObject({ status: 'lost', code: 'LEASE_REVOKED' })
+  })
+})
+
+describe('what a platform says beside messages', () => {
+  test('[GC31] what Join has taken along is not told again; what was changed since is', async () => {
+    const play = await new Unkeyed().live()
+    await play.command(set({ cart: '12', page: '/' }))
+    await play.heard({ type: 'carried', attributes: { cart: '12', page: '/old' } })
+    await play.enqueue('a')
+    expect(play.the('send').attributes).toEqual({ page: '/' })
+  })
+
+  test('[GC33] what was cleared leaves no message, and nothing that was still to be said', async () => {
+    const play = await new Unkeyed().live()
+    await play.read([said('m1', 'hello')])
+    await play.heard({ type: 'rows', rows: [said('m2', 'again')] })
+    await play.enqueue('a', 'b')
+    await play.heard({ type: 'cleared' })
+    expect(await play.ids()).toEqual([])
+    expect(await play.keys()).toEqual([])
+    expect(play.slots.session.conversation?.state).toBe('expired')
+    expect(play.slots.outbox).toMatchObject({ bytes: 0 })
+    await play.turn(play.sent('1', play.claimOf('send'), UNKNOWN))
+    expect(play.types()).toEqual([])
+  })
+
+  test('[GC34] every page of a history counts, and clocks that were set back hold nobody', async () => {
+    const rate = { burst: 3, everyMs: 6 * SECOND, over: 2 }
+    let fullAt = 0
+    for (let call = 0; call < 5; call++) fullAt = spend(rate, fullAt, NOW)
+    expect(openAt(rate, fullAt, NOW) - NOW).toBe(18 * SECOND)
+    expect(openAt(rate, fullAt + SECOND, NOW)).toBe(NOW)
+    const play = await new Unkeyed().live()
+    await play.lost()
+    const conversationId = play.slots.session.conversation?.id ?? ''
+    const value = { resync: false as const, rows: [], headSeq: 0, calls: 2 }
+    const read = { claim: play.claimOf('backfill'), outcome: { ok: true as const, value } }
+    const before = play.slots.spent?.fetch ?? 0
+    await play.turn({ type: 'backfilled', ...read, generation: play.generation(), conversationId })
+    expect((play.slots.spent?.fetch ?? 0) - before).toBe(6 * SECOND)
+  })
+
+  test('[GC35] attributes that are too many by a limit that comes late are told, once, with the greatest by name', async () => {
+    const play = await new Unkeyed().live()
+    await play.command(set({ cart: '12', page: '/shoes/blue' }))
+    for (let n = 0; n < 2; n++) {
+      await play.heard({ type: 'session', limits: { ...LIMITS, dataBytesMax: 16 } })
+      const told = n === 0 ? [{ code: 'CONTEXT_TOO_LARGE', message: expect.stringContaining('"page"') }] : []
+      expect(play.seen.problems).toMatchObject(told)
+    }
+  })
+
+  test('[GC29] files that expired before their message went out are uploaded again', async () => {
+    const play = await new Unkeyed().live()
+    const attachments = [{ name: 'a.png', type: 'image/png', size: 4, content: 'bytes' }]
+    await play.heard({
+      type: 'session',
+      limits: { ...LIMITS, attachments: { bytesMax: 9, countMax: 1, types: ['image/*'] } },
+    })
+    await play.command({ type: 'enqueue', messages: [{ key: 'a', text: 'look', attachments }] })
+    if (play.find('attach') === undefined) await play.again()
+    const { claim } = play.the('attach')
+    await play.turn({ type: 'attached', key: 'a', index: 0, step: { id: 'f1', sent: 4, isConfirmed: true } })
+    await play.turn(play.sent('1', claim))
+    expect(play.the('send').entries).toMatchObject([{ attachments: [{ id: 'f1', isConfirmed: true }] }])
+    await play.turn(play.sent('1', play.claimOf('send'), failure('upload-again')))
+    await play.after(MINUTE)
+    if (play.find('attach') === undefined) await play.again()
+    expect(play.the('attach').entry.attachments).toEqual([{ name: 'a.png', type: 'image/png', size: 4 }])
   })
 })
 

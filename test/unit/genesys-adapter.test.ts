@@ -1,59 +1,25 @@
 // The Genesys adapter, row by row: what answers and closes mean, and the flows of a session, against the emulator.
 import { afterEach, describe, expect, test } from 'vitest'
-import { WebSocketServer, WebSocket as WsSocket } from 'ws'
+import { WebSocketServer } from 'ws'
 import type { AddressInfo } from 'node:net'
-import type { Connection, Platform } from '../../core/ports.ts'
+import type { Platform } from '../../core/ports.ts'
 import type { Conversation } from '../../core/session.ts'
 import { GENESYS_ANSWERS, GENESYS_CLOSES, genesys } from '../../sw/platforms/genesys.ts'
 import { endingOf, errorOf, judge, rowOf } from '../../sw/platforms/genesys-wire.ts'
-import { type Genesys, type GenesysSettings, startGenesys } from '../../testing/genesys.ts'
-import { listener, must } from '../contract/platform-world.ts'
+import { type GenesysSettings, startGenesys } from '../../testing/genesys.ts'
+import { must } from '../contract/platform-world.ts'
+import { ACTIVE, adapterFor, lines as openLines, PENDING, sessionOf, world as openWorld } from './genesys-lines.ts'
 
 const ends: (() => unknown)[] = []
 afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
 })
 
-const PENDING: Conversation = { id: 'c1', participantId: '', state: 'pending' }
-const ACTIVE: Conversation = { ...PENDING, state: 'active' }
-
-function adapterFor(at: Pick<Genesys, 'endpoints' | 'deploymentId'>): Platform {
-  const options = { domain: 'example', endpoints: at.endpoints }
-  const deps = { now: Date.now, fetch, WebSocket: WsSocket as unknown as typeof WebSocket }
-  return genesys(options)({ deployment: at.deploymentId, ...deps })
-}
-
-async function world(settings: Partial<GenesysSettings> = {}) {
-  const emulator = await startGenesys(settings)
-  ends.push(() => emulator.close())
-  return { emulator, ...lines(adapterFor(emulator)) }
-}
-
-function lines(platform: Platform, token = 'secret-1') {
-  const connect = (conversation: Conversation = PENDING, as = token) => {
-    const heard = listener()
-    const request = { conversationId: conversation.id, conversation, token: as, afterSeq: 0 }
-    const connection: Connection = platform.connect(request, heard.emit)
-    ends.push(() => connection.close())
-    const message = (text: string, key: string) => ({ token: as, conversation, message: { key, text } })
-    const send = (text: string, key = `key-${text}`, attributes?: { [name: string]: string }) =>
-      connection.calls?.send?.({ ...message(text, key), ...(attributes && { attributes }) })
-    const backfill = () => connection.calls?.backfill?.({ token: as, conversationId: 'c1', afterId: '' })
-    const state = (wanted: string) =>
-      heard.until(() => heard.events.some((event) => event.type === 'conversation' && event.state === wanted))
-    return { ...heard, connection, send, backfill, state, ready: () => heard.until(() => heard.has('ready')) }
-  }
-  return { platform, connect, token }
-}
+const world = (settings: Partial<GenesysSettings> = {}) => openWorld((end) => ends.push(end), settings)
+const lines = (platform: Platform) => openLines((end) => ends.push(end), platform)
 
 const never = (): never => {
   throw new Error('Nothing was to be asked.')
-}
-
-const sessionOf = ({ service }: Genesys) => {
-  const [session] = service.sessions.values()
-  if (session === undefined) throw new Error('There is no session.')
-  return session
 }
 
 describe('the tables', () => {
@@ -86,7 +52,7 @@ describe('the tables', () => {
   })
 
   test('[GC1] every row of the table is one that something falls into', () => {
-    expect(GENESYS_ANSWERS).toHaveLength(13)
+    expect(GENESYS_ANSWERS).toHaveLength(16)
     expect(judge('message', 4_029, '', 3)).toMatchObject({ retryAfterMs: 3_000 })
     expect(JSON.stringify(judge('message', 400, 'my card is 4111'))).not.toContain('4111')
   })
@@ -136,7 +102,7 @@ describe('a session', () => {
     await first.state('active')
     const session = first.events.find((event) => event.type === 'session')
     expect(session).toMatchObject({ isAuthenticated: false, limits: { dataBytesMax: 2_048 } })
-    expect(Object(session).expiresAt).toBeGreaterThan(Date.now() + 71 * 3_600_000)
+    expect(first.endsAt()).toBeGreaterThan(Date.now() + 71 * 3_600_000)
     first.connection.close()
     await connect(ACTIVE).ready()
     expect(emulator.service.sessions.size).toBe(1)
@@ -214,7 +180,7 @@ describe('a session', () => {
     const { connect, emulator } = await world()
     const line = connect()
     await line.ready()
-    await line.send('hi', 'k', { cart: '12' })
+    await line.send('hi', 'k', { attributes: { cart: '12' } })
     expect(sessionOf(emulator).attributes).toEqual({ cart: '12' })
   })
 
@@ -222,7 +188,10 @@ describe('a session', () => {
     const { connect, emulator } = await world({ maxCustomDataBytes: 4 })
     const line = connect()
     await line.ready()
-    expect(await line.send('a', 'ka', { cart: '12345' })).toMatchObject({ ok: false, verdict: 'drop-attributes' })
+    expect(await line.send('a', 'ka', { attributes: { cart: '12345' } })).toMatchObject({
+      ok: false,
+      verdict: 'drop-attributes',
+    })
     emulator.service.fault('throttled')
     expect(await line.send('b')).toMatchObject({ ok: false, verdict: 'retry-at', retryAfterMs: 1_000 })
     emulator.service.fault('throttled')
@@ -327,49 +296,49 @@ describe('signing in', () => {
     const url = `${endpoints.api}/api/v2/webdeployments/token/oauthcodegrantjwtexchange`
     const answer = await fetch(url, { method: 'POST', body: JSON.stringify({ deploymentId, oauth }) })
     const { jwt, refreshToken } = (await answer.json()) as { jwt: string; refreshToken: string }
-    return { ...at, access: `secret-1 ${jwt}`, refreshToken: `secret-1 ${refreshToken}` }
+    return { ...at, jwt, refreshToken }
   }
 
   test('[GC16] a guest who signs in steps up on the open connection', async () => {
-    const { connect, access, emulator } = await signedIn()
+    const { connect, jwt, emulator, token } = await signedIn()
     const line = connect()
     await line.ready()
-    line.connection.reauth(access)
+    line.connection.reauth(token, { auth: jwt })
     await line.until(() => line.events.some((event) => event.type === 'session' && event.isAuthenticated === true))
     expect(sessionOf(emulator).user).toBe('ada')
     expect(line.has('closed')).toBe(false)
   })
 
   test('[GC17] an auth JWT that has expired is refreshed; a guest cannot take such a session back', async () => {
-    const { connect, access, emulator, platform, refreshToken } = await signedIn()
-    await connect(PENDING, access).ready()
+    const { connect, jwt, emulator, platform, refreshToken } = await signedIn()
+    await connect(PENDING, jwt).ready()
     emulator.service.expireAuth()
-    const late = connect(ACTIVE, access)
+    const late = connect(ACTIVE, jwt)
     await late.until(() => late.has('closed'))
-    expect(late.events).toMatchObject([{ verdict: 'refresh', code: 'LEASE_EXPIRED' }])
-    const { accessToken, expiresInMs } = must(await platform.refresh({ key: 'k', refreshToken }))
+    expect(late.events).toMatchObject([{ verdict: 'refresh', code: 'LEASE_EXPIRED', lease: 'auth' }])
+    const { accessToken, expiresInMs } = must(await platform.refresh({ key: 'k', refreshToken, lease: 'auth' }))
     expect(expiresInMs).toBeLessThanOrEqual(900_000)
     await connect(ACTIVE, accessToken).ready()
-    const guest = connect(ACTIVE, 'secret-1')
+    const guest = connect(ACTIVE)
     await guest.until(() => guest.has('closed'))
-    expect(guest.events).toMatchObject([{ verdict: 'auth-required' }])
+    expect(guest.events).toMatchObject([{ verdict: 'auth-required', lease: 'auth' }])
   })
 
   test.each([false, true])('[GC18] a refresh keeps its token, or takes the next; rotating: %s', async (rotates) => {
     const { platform, refreshToken } = await signedIn({ rotatesRefreshTokens: rotates })
-    const first = must(await platform.refresh({ key: 'k1', refreshToken }))
-    expect(first.refreshToken === refreshToken).toBe(!rotates)
-    const again = await platform.refresh({ key: 'k2', refreshToken })
+    const first = must(await platform.refresh({ key: 'k1', refreshToken, lease: 'auth' }))
+    expect(first.refreshToken === undefined).toBe(!rotates)
+    const again = await platform.refresh({ key: 'k2', refreshToken, lease: 'auth' })
     expect(again.ok).toBe(!rotates)
     if (!again.ok) expect(again).toMatchObject({ verdict: 'auth-required', code: 'LEASE_REVOKED' })
   })
 
   test('[GC19] a logout is told to every connection; a guest’s conversation is cleared, or closed', async () => {
-    const { connect, access, platform, refreshToken } = await signedIn()
-    const line = connect(PENDING, access)
+    const { connect, jwt, platform, refreshToken } = await signedIn()
+    const line = connect(PENDING, jwt)
     await line.ready()
     await line.backfill()
-    must(await platform.revoke({ token: access, refreshToken }))
+    must(await platform.revoke({ token: jwt, refreshToken, lease: 'auth' }))
     await line.until(() => line.has('signed-out'))
     for (const conversationClear of [true, false]) {
       const guest = await world({ conversationClear })

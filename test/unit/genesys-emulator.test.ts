@@ -268,9 +268,10 @@ test('[GE9] over a real socket and HTTP it is the same', async () => {
   const placed = next()
   const attachmentId = 'a1'
   socket.send(JSON.stringify({ action: 'onAttachment', token: 't', attachmentId, fileName: 'a.png', fileSize: 1 }))
-  const { body } = JSON.parse(await placed) as { body: { url: string } }
+  const { body } = JSON.parse(await placed) as { body: { url: string; headers: { [name: string]: string } } }
   const uploaded = next()
-  await fetch(`${genesys.endpoints.api}/${body.url}`, { method: 'PUT', body: 'x' })
+  expect((await fetch(body.url, { method: 'PUT', body: 'x' })).status).toBe(403)
+  await fetch(body.url, { method: 'PUT', body: 'x', headers: body.headers })
   expect(JSON.parse(await uploaded)).toMatchObject({ class: 'UploadSuccessEvent', body: { attachmentId } })
   const closed = new Promise((resolve) => socket.once('close', resolve))
   genesys.cut()
