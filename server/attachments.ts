@@ -16,28 +16,32 @@ export type AttachmentOptions = {
   bytesMax?: number
   /** Media types that are taken. Default: PNG, JPEG, GIF, WebP, PDF and plain text. */
   types?: readonly string[]
-  /** Where the bytes rest. Default: the folder `attachments` in `data`, or memory where there is none. */
+  /** Where the bytes rest. Default: the folder `attachments` in `data`, the tables of `database`, else memory. */
   objects?: ObjectStore
 }
 
-export type AttachmentSettings = { bytesMax: number; types: readonly string[]; objects: ObjectStore }
+/** Without `objects` the bytes are in the tables. */
+export type AttachmentSettings = { bytesMax: number; types: readonly string[]; objects?: ObjectStore }
 
 /** A part of an upload has this many bytes, but for the last one. */
 export const PART_BYTES = 256 * 1024
 /** In one message. */
 export const ATTACHMENTS_MAX = 5
+/** In the data folder. */
+export const ATTACHMENTS_FOLDER = 'attachments'
 const BYTES_MAX = 10 * 1024 * 1024
 const TYPES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'application/pdf', 'text/plain']
 
-export function attachmentsFrom(options: AttachmentOptions = {}, data: string | undefined): AttachmentSettings {
+export function attachmentsFrom(
+  options: AttachmentOptions = {},
+  { data, database }: { data?: string; database?: string },
+): AttachmentSettings {
   const { bytesMax = BYTES_MAX, types = TYPES } = options
   if (!(bytesMax >= 1)) throw new TypeError('An attachment has at least one byte.')
   const isKept = data !== undefined && data !== ':memory:'
-  return {
-    bytesMax,
-    types,
-    objects: options.objects ?? (isKept ? folderObjects(join(data, 'attachments')) : memoryObjects()),
-  }
+  const own = () => (isKept ? folderObjects(join(data, ATTACHMENTS_FOLDER)) : memoryObjects())
+  const objects = options.objects ?? (database === undefined ? own() : undefined)
+  return { bytesMax, types, ...(objects && { objects }) }
 }
 
 export const partName = (id: string, offset: number): string => `${id}/${offset}`

@@ -1,5 +1,6 @@
 // What the routes and streams are built from: one bag, made once by service.ts.
 import type { Context } from 'hono'
+import type { ObjectStore } from './attachments.ts'
 import type { Gate } from './gate.ts'
 import type { Hub } from './hub.ts'
 import type { Identities } from './identity.ts'
@@ -30,6 +31,8 @@ export type Parts = {
   /** A family speaks for another session now: tokens for the old one count as expired, its sockets come again. */
   familyMoved: (familyId: string) => void
   identities: Identities
+  /** Where the bytes of attachments rest. */
+  objects: ObjectStore
   buckets: { sessions: Buckets; addresses: Buckets }
   /** Sockets and polls that each session holds. */
   streams: Tally

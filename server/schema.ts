@@ -80,6 +80,9 @@ create table attachment (
   created_at bigint not null, confirmed_at bigint, message_key text);
 create unique index attachment_idem on attachment(conversation_id, idem_key);
 `,
+  `
+create table attachment_part (name text primary key, body text not null);
+`,
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

@@ -96,6 +96,7 @@ export async function createSessionService(options: ServiceOptions = {}): Promis
     },
     streams: new Tally(limits.sessionStreamsMax),
     identities: new Identities(settings.deployments, now),
+    objects: settings.attachments.objects ?? store.objects,
   }
   const streams = new StreamServer(parts)
   return new Service(parts, { streams, retiring, draining, keys, sharing })
@@ -231,9 +232,9 @@ class Service implements SessionService {
   }
 
   async sweep(): Promise<void> {
-    const { store, hub, now, buckets } = this.#parts
+    const { store, hub, now, buckets, objects } = this.#parts
     for (const each of Object.values(buckets)) each.sweep(now())
-    for (const id of await store.sweep(now())) {
+    for (const id of await store.sweep(now(), objects)) {
       const conversation = await store.conversations.full(id)
       if (conversation !== undefined) hub.changed(conversation)
     }

@@ -156,7 +156,7 @@ export function settingsFrom(options: ServiceOptions): Settings {
   return {
     deployments,
     data: options.data ?? ':memory:',
-    attachments: attachmentsFrom(options.attachments, options.data),
+    attachments: attachmentsFrom(options.attachments, options),
     ...backingFrom(options),
     durability: options.durability ?? 'full',
     accessTokenMs: options.accessTokenMs ?? 15 * MINUTE_MS,

@@ -1,5 +1,6 @@
 // What the retention ends: conversations that were long in the archive, and sessions that lead to nothing any
 // more, with all that hangs on them.
+import { type ObjectStore, partNames } from './attachments.ts'
 import type { Driver, Query, SqlValue } from './drivers/driver.ts'
 import type { EpochMs } from './session.ts'
 
@@ -7,12 +8,18 @@ import type { EpochMs } from './session.ts'
 const PURGE_ROWS_MAX = 200
 
 /** Removes what ended before an instant. Returns how many conversations and sessions are gone. */
-export function purge(driver: Driver, before: EpochMs): Promise<{ conversations: number; sessions: number }> {
+export async function purge(
+  driver: Driver,
+  before: EpochMs,
+  objects: ObjectStore,
+): Promise<{ conversations: number; sessions: number }> {
+  const conversations = await driver.q(
+    `select id from conversation where state = 'archived' and ended_at < $1 limit ${PURGE_ROWS_MAX}`,
+    [before],
+  )
+  // Bytes first: once the rows are gone, nobody knows their names any more.
+  for (const { id = null } of conversations) await removeBytes(driver.q, id, objects)
   return driver.tx(async (q) => {
-    const conversations = await q(
-      `select id from conversation where state = 'archived' and ended_at < $1 limit ${PURGE_ROWS_MAX}`,
-      [before],
-    )
     for (const { id = null } of conversations) await purgeConversation(q, id)
     const sessions = await q(
       `select id from session where state <> 'active' and expires_at < $1 and not exists
@@ -24,6 +31,13 @@ export function purge(driver: Driver, before: EpochMs): Promise<{ conversations:
     await q('delete from writer_lease where expires_at < $1', [before])
     return { conversations: conversations.length, sessions: sessions.length }
   })
+}
+
+async function removeBytes(q: Query, conversationId: SqlValue, objects: ObjectStore): Promise<void> {
+  const rows = await q('select id, size from attachment where conversation_id = $1', [conversationId])
+  for (const { id, size } of rows) {
+    for (const name of partNames(String(id), Number(size))) await objects.remove(name)
+  }
 }
 
 async function purgeConversation(q: Query, id: SqlValue): Promise<void> {

@@ -1,5 +1,6 @@
 // The store of the session service: one object over one driver. Plain SQL in one portable subset; each
 // table family has its file, and what is decided is decided in session.ts.
+import type { ObjectStore } from './attachments.ts'
 import type { Driver } from './drivers/driver.ts'
 import { migrate } from './schema.ts'
 import type { EpochMs } from './session.ts'
@@ -11,6 +12,7 @@ import { ConversationStarter } from './store-create.ts'
 import { IdentityStore } from './store-identity.ts'
 import { LeaseStore } from './store-leases.ts'
 import { MessageStore } from './store-messages.ts'
+import { sqlObjects } from './store-objects.ts'
 import { PushStore } from './store-pushes.ts'
 import { purge } from './store-purge.ts'
 import { SessionStore } from './store-sessions.ts'
@@ -39,6 +41,8 @@ export class SqlStore {
   readonly conversations: ConversationStore
   readonly messages: MessageStore
   readonly attachments: AttachmentStore
+  /** For the bytes of attachments, where nothing else is meant for them. */
+  readonly objects: ObjectStore
   readonly contexts: ContextStore
   readonly leases: LeaseStore
   readonly pushes: PushStore
@@ -63,16 +67,17 @@ export class SqlStore {
     this.conversations = new ConversationStore(driver, this.pushes)
     this.messages = new MessageStore(driver)
     this.attachments = new AttachmentStore(driver)
+    this.objects = sqlObjects(driver)
     this.leases = new LeaseStore(driver)
     this.contexts = new ContextStore(driver)
     this.shared = new SharedStore(driver)
   }
 
   /** Does what time asks for; returns the conversations that changed. */
-  async sweep(now: EpochMs): Promise<string[]> {
+  async sweep(now: EpochMs, objects: ObjectStore = this.objects): Promise<string[]> {
     await this.sessions.lapse(now)
     const { purgeMs } = this.#limits
-    if (purgeMs !== undefined) await purge(this.#driver, now - purgeMs)
+    if (purgeMs !== undefined) await purge(this.#driver, now - purgeMs, objects)
     return this.conversations.sweep(now, this.#limits)
   }
 

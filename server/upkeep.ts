@@ -1,8 +1,9 @@
 // What an operator does from the command line to the keys and the embedded store, with or without a running
 // service beside it.
 import { existsSync } from 'node:fs'
-import { chmod, copyFile, mkdir } from 'node:fs/promises'
+import { chmod, copyFile, cp, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ATTACHMENTS_FOLDER } from './attachments.ts'
 import { openBacking, STORE_FILE, withKeys } from './backing.ts'
 import { KEY_LEAD_MS, KEYS_FILE, type KeyRing, renewed } from './keys.ts'
 import type { EpochMs } from './session.ts'
@@ -43,11 +44,14 @@ export async function copyStore(settings: Settings, file: string): Promise<void>
   }
 }
 
-/** Copies the store and the keys of a running service into a folder; both are needed to go on from there. */
+/** Copies the store, the attachments and the keys of a running service into a folder; all are needed to go on from there. */
 export async function backUp(service: SessionService, data: string, folder: string, now: EpochMs): Promise<string> {
   const target = join(folder, new Date(now).toISOString().replace(/[:.]/g, '-'))
   await mkdir(target, { recursive: true, mode: 0o700 })
-  await service.backup(join(target, 'holdfast.db'))
+  await service.backup(join(target, STORE_FILE))
+  // After the store: what it names is whole by then, and what came since harms nothing.
+  const files = join(data, ATTACHMENTS_FOLDER)
+  if (existsSync(files)) await cp(files, join(target, ATTACHMENTS_FOLDER), { recursive: true })
   await copyFile(join(data, 'keys.json'), join(target, 'keys.json'))
   await chmod(join(target, 'keys.json'), 0o600)
   return target

@@ -140,7 +140,7 @@ async function upload(parts: Parts, c: Call, attachment: Attachment, offset: num
   if (offset !== received || received === size) return c.json(wireOf(attachment))
   const bytes = new Uint8Array(await c.req.arrayBuffer())
   if (bytes.length !== Math.min(PART_BYTES, size - offset)) return problem(c, 'attachment-part')
-  await parts.settings.attachments.objects.put(partName(id, offset), bytes)
+  await parts.objects.put(partName(id, offset), bytes)
   await parts.store.attachments.received(id, offset, offset + bytes.length)
   const after = await parts.store.attachments.get(conversationId, id)
   return after === undefined ? problem(c, 'unknown-attachment') : c.json(wireOf(after))
@@ -154,13 +154,13 @@ async function confirm(parts: Parts, c: Call, attachment: Attachment): Promise<R
 
 async function discard(parts: Parts, c: Call, { id, size, conversationId }: Attachment): Promise<Response> {
   if (!(await parts.store.attachments.discard(conversationId, id))) return problem(c, 'unknown-attachment')
-  for (const name of partNames(id, size)) await parts.settings.attachments.objects.remove(name)
+  for (const name of partNames(id, size)) await parts.objects.remove(name)
   return c.json({ id })
 }
 
 async function read(parts: Parts, c: Call, { id, name, type, size, isConfirmed }: Attachment): Promise<Response> {
   if (!isConfirmed) return problem(c, 'unknown-attachment')
-  const bytes = await Promise.all(partNames(id, size).map((part) => parts.settings.attachments.objects.get(part)))
+  const bytes = await Promise.all(partNames(id, size).map((part) => parts.objects.get(part)))
   if (bytes.includes(undefined)) return problem(c, 'unknown-attachment')
   const disposition = `attachment; filename*=UTF-8''${encodeURIComponent(name)}`
   const body = Buffer.concat(bytes as Uint8Array[])

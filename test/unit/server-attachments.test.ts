@@ -11,12 +11,14 @@ import { type Created, freshKey, type Listed, Visitor } from './server-visitor.t
 type Attached = { id: string; received: number; confirmed: boolean; code?: string }
 
 let service: SessionService
+let clock: number
 let owner: Visitor
 let own: Created
 const objects = memoryObjects()
 
 beforeEach(async () => {
-  service = await createSessionService({ attachments: { objects, bytesMax: 3 * PART_BYTES } })
+  clock = Date.now()
+  service = await createSessionService({ now: () => clock, attachments: { objects, bytesMax: 3 * PART_BYTES } })
   owner = new Visitor(service)
   await owner.open()
   own = (await owner.start()).body
@@ -25,6 +27,7 @@ afterEach(() => service.close())
 
 const path = (more = '') => `/api/v2/messaging/conversations/${own.id}/attachments${more}`
 const SIZE = PART_BYTES + 7
+const DAY_MS = 86_400_000
 const file = { name: 'cät "1".png', type: 'image/png', size: SIZE }
 const bytes = Uint8Array.from({ length: SIZE }, (_, at) => at % 251)
 
@@ -125,6 +128,17 @@ describe('the steps', () => {
     expect((await owner.call(path(`/${id}`), { method: 'DELETE' })).status).toBe(404)
     expect((await read(id)).status).toBe(200)
   })
+})
+
+test('[AT13] the bytes end with the retention of their conversation', async () => {
+  const id = await whole()
+  await say([id])
+  await owner.call(`/api/v2/messaging/conversations/${own.id}/close`, { method: 'POST' })
+  for (const days of [2, 91]) {
+    clock += days * DAY_MS
+    await service.sweep()
+  }
+  expect(await Promise.all(partNames(id, SIZE).map((name) => objects.get(name)))).toEqual([undefined, undefined])
 })
 
 describe('what is refused', () => {

@@ -198,6 +198,21 @@ test('[SV69] a copy of the running service has everything, and a service goes on
   expect((await again.refresh(freshKey())).status).toBe(200)
 })
 
+test('[AT13] a copy of the running service has the bytes of attachments', async () => {
+  const { child, url } = await served(0, '--backups', join(folder, 'backups'))
+  const visitor = new Visitor(url)
+  const { id } = await visitor.begin()
+  const path = `/api/v2/messaging/conversations/${id}/attachments`
+  const file = { name: 'a.txt', type: 'text/plain', size: 2 }
+  const made = await visitor.call<{ id: string }>(path, { body: file, headers: { 'Idempotency-Key': freshKey() } })
+  const headers = { Authorization: `Bearer ${visitor.token}` }
+  await fetch(`${url}${path}/${made.body.id}/content?offset=0`, { method: 'PUT', headers, body: 'ok' })
+  const done = once(child.stdout as NonNullable<typeof child.stdout>, 'data')
+  child.kill('SIGUSR2')
+  const { target } = JSON.parse(String((await done)[0])) as { target: string }
+  expect(await readFile(join(target, 'attachments', made.body.id, '0'), 'utf8')).toBe('ok')
+})
+
 test('[SV68] the command line renews the keys beside a running service, and copies one that is stopped', async () => {
   const { child, url } = await served()
   await new Visitor(url).begin()
