@@ -12,7 +12,28 @@ const AWAY_MS = 1000
 const REOPEN_MS = 10_000
 const REOPEN_EVERY_MS = 100
 
-export class Backend {
+/** What stands behind the demo: a session service, or another platform in its place. */
+export interface Behind {
+  /** Undefined while it is away. */
+  readonly port: number | undefined
+  /** The worker's file that speaks to it. */
+  readonly worker: string
+  /** Paths that are its own. */
+  readonly paths: RegExp
+  /** What the worker is told, by a page that was loaded from `host`. */
+  platformFor(host: string): object
+  agentToken(agent: AgentIdentity): Promise<string | undefined>
+  expireAccessTokens(): void
+  /** Where the gate cannot lose an answer: loses the next one, or no longer; says whether one is still to be lost. */
+  loseAnswer?(isOn?: boolean): boolean
+  /** Away for a moment, then back on the same store. `cut` breaks every connection, as a crash would. */
+  restart(cut: () => void): Promise<void>
+  close(): Promise<void>
+}
+
+export class Backend implements Behind {
+  readonly worker = 'holdfast-sw.js'
+  readonly paths = /^\/(api\/|chat-state\/|healthz$|readyz$|metrics$|openapi\.json$|\.well-known\/jwks\.json$)/
   readonly #data: string
   #service: SessionService | undefined
   #port: number | undefined
@@ -31,6 +52,10 @@ export class Backend {
   /** Undefined while the service is away. */
   get port(): number | undefined {
     return this.#port
+  }
+
+  platformFor(): object {
+    return { platform: { type: 'session-service', url: '' }, vault: 'broker' }
   }
 
   async agentToken(agent: AgentIdentity): Promise<string | undefined> {

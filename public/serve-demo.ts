@@ -4,9 +4,10 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { Backend } from './serve-backend.ts'
+import { Backend, type Behind } from './serve-backend.ts'
 import { FAULTS, type FaultCall, Faults } from './serve-faults.ts'
 import { Gate } from './serve-gate.ts'
+import { GenesysBackend } from './serve-genesys.ts'
 import { isLocal, isSameOrigin, readJson, sendJson } from './serve-http.ts'
 import { servePage, serveWorker } from './serve-pages.ts'
 
@@ -17,6 +18,8 @@ export interface DemoOptions {
   readonly data: string
   /** The built files: `demo/` and `holdfast-sw.js` in it. */
   readonly dist: string
+  /** What stands behind the shop's chat. Default: the session service. */
+  readonly platform?: 'session-service' | 'genesys'
 }
 
 export interface Demo {
@@ -24,27 +27,19 @@ export interface Demo {
   close(): Promise<void>
 }
 
-/** What the worker reads through `?config=`. Heartbeats are quicker than by default, so that there is something to see. */
-const CONFIG = {
-  deployments: {
-    demo: {
-      platform: { type: 'session-service', url: '' },
-      vault: 'broker',
-      timings: { pingMs: 8_000, pongMs: 2_000, climbMs: 15_000 },
-    },
-  },
-}
+/** Heartbeats are quicker than by default, where the platform takes so many, so that there is something to see. */
+const TIMINGS = { pingMs: 8_000, pongMs: 2_000, climbMs: 15_000 }
 const AGENT = { deploymentId: 'demo', agentId: 'agent-maren', name: 'Maren' }
 const AGENT_PREFIX = '/agent'
-const SERVICE_PATHS = /^\/(api\/|chat-state\/|healthz$|readyz$|metrics$|openapi\.json$|\.well-known\/jwks\.json$)/
 
-export async function startDemo({ port, data, dist }: DemoOptions): Promise<Demo> {
+export async function startDemo({ port, data, dist, platform }: DemoOptions): Promise<Demo> {
   const faults = new Faults()
   const server = createServer()
   // The port comes first: a second demo must not fail on the store before it has found a port of its own.
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
-  const backend = await Backend.start(data).catch((error: unknown) => {
+  const starting: Promise<Behind> = platform === 'genesys' ? GenesysBackend.start() : Backend.start(data)
+  const backend = await starting.catch((error: unknown) => {
     server.close()
     throw error
   })
@@ -68,12 +63,12 @@ export async function startDemo({ port, data, dist }: DemoOptions): Promise<Demo
 
 class Site {
   readonly #dist: string
-  readonly #backend: Backend
+  readonly #backend: Behind
   readonly #gate: Gate
   readonly #faults: Faults
   readonly #dropIdle: () => void
 
-  constructor(dist: string, backend: Backend, gate: Gate, faults: Faults, dropIdle: () => void) {
+  constructor(dist: string, backend: Behind, gate: Gate, faults: Faults, dropIdle: () => void) {
     this.#dist = dist
     this.#backend = backend
     this.#gate = gate
@@ -93,12 +88,13 @@ class Site {
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = pathOf(request)
-    if (SERVICE_PATHS.test(path) || isAgents(request)) return this.#gate.forward(request, response, isAgents(request))
+    if (this.#backend.paths.test(path) || isAgents(request))
+      return this.#gate.forward(request, response, isAgents(request))
     switch (path) {
       case '/holdfast/config.json':
-        return sendJson(response, 200, CONFIG)
+        return sendJson(response, 200, this.#config(request))
       case '/holdfast/sw.js':
-        return serveWorker(response, join(this.#dist, 'holdfast-sw.js'), this.#faults.build)
+        return serveWorker(response, join(this.#dist, this.#backend.worker), this.#faults.build)
       case '/demo/faults':
         return this.#switch(request, response)
       case '/agent/token':
@@ -106,6 +102,11 @@ class Site {
       default:
         return servePage(request, response, join(this.#dist, 'demo'), path)
     }
+  }
+
+  /** What the worker reads through `?config=`. */
+  #config({ headers }: IncomingMessage): object {
+    return { deployments: { demo: { timings: TIMINGS, ...this.#backend.platformFor(headers.host ?? 'localhost') } } }
   }
 
   async #switch(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -117,7 +118,9 @@ class Site {
         return sendJson(response, 400, { title: 'There is no such fault.' })
       this.#act(call)
     }
-    sendJson(response, 200, { ...this.#faults.state, halfOpen: this.#gate.halfOpen })
+    const { loseAnswer } = this.#backend
+    const lost = loseAnswer && { cutAnswers: loseAnswer.call(this.#backend) ? 1 : 0 }
+    sendJson(response, 200, { ...this.#faults.state, ...lost, halfOpen: this.#gate.halfOpen })
   }
 
   #act(call: FaultCall): void {
@@ -127,6 +130,7 @@ class Site {
         if (call.on) this.#gate.cutVisitors()
         return
       case 'cut-answer':
+        this.#backend.loseAnswer?.(call.on)
         // A browser repeats by itself what fails on a connection that was used before; that would hide the fault.
         return this.#dropIdle()
       case 'expire-token':

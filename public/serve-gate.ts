@@ -3,7 +3,7 @@
 import { type IncomingMessage, request as openRequest, type ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Backend } from './serve-backend.ts'
+import type { Behind } from './serve-backend.ts'
 import type { Faults } from './serve-faults.ts'
 
 const HOST = '127.0.0.1'
@@ -20,12 +20,12 @@ interface Tunnel {
 }
 
 export class Gate {
-  readonly #backend: Backend
+  readonly #backend: Behind
   readonly #faults: Faults
   readonly #tunnels = new Set<Tunnel>()
   readonly #calls = new Set<{ readonly isAgents: boolean; cut(): void }>()
 
-  constructor(backend: Backend, faults: Faults) {
+  constructor(backend: Behind, faults: Faults) {
     this.#backend = backend
     this.#faults = faults
   }

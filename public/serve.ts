@@ -10,37 +10,45 @@ const PORT_DEFAULT = 8787
 const PORTS_TRIED_MAX = 20
 /** Two signals within this time are one. */
 const SAME_ASK_MS = 500
-const USAGE = `Usage: npm start -- [--port ${PORT_DEFAULT}] [--data .data/demo]`
+const PLATFORMS = ['session-service', 'genesys'] as const
+const USAGE = `Usage: npm start -- [--port ${PORT_DEFAULT}] [--data .data/demo] [--platform ${PLATFORMS.join('|')}]`
+
+type Wanted = (typeof PLATFORMS)[number]
+const TEXTS = { port: { type: 'string' }, data: { type: 'string' }, platform: { type: 'string' } } as const
+const GENESYS_NOTE = 'Platform         an emulated Genesys Cloud deployment, in memory'
 
 async function main(): Promise<void> {
-  const { port, data } = options()
+  const { port, data, platform } = options()
   // This file is built to dist/demo-server/.
   const dist = dirname(dirname(fileURLToPath(import.meta.url)))
-  const demo = await startOnFreePort(port, { dist, data: resolve(data) })
+  const demo = await startOnFreePort(port, { dist, data: resolve(data), platform })
   console.log(`
   Leeward is open.
 
     Shop             ${demo.url}/
     Agent console    ${demo.url}/agent
-    Data             ${data}  (remove the folder to begin anew)
+    ${platform === 'genesys' ? GENESYS_NOTE : `Data             ${data}  (remove the folder to begin anew)`}
 
   Open the shop, open the console beside it, then make it suffer. Ctrl-C closes.
 `)
   stopOnSignal(demo)
 }
 
-function options(): { port: number; data: string } {
+function options(): { port: number; data: string; platform: Wanted } {
   try {
-    const { values } = parseArgs({ options: { port: { type: 'string' }, data: { type: 'string' } } })
+    const { values } = parseArgs({ options: TEXTS })
     const port = Number(values.port ?? PORT_DEFAULT)
     if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new TypeError(`${values.port} is no port.`)
-    return { port, data: values.data ?? '.data/demo' }
+    const wanted = values.platform ?? PLATFORMS[0]
+    const platform = PLATFORMS.find((one) => one === wanted)
+    if (platform === undefined) throw new TypeError(`${wanted} is no platform of the demo: ${PLATFORMS.join(', ')}.`)
+    return { port, data: values.data ?? '.data/demo', platform }
   } catch (error) {
     return fail(`${messageOf(error)}\n${USAGE}`)
   }
 }
 
-async function startOnFreePort(wanted: number, rest: { dist: string; data: string }): Promise<Demo> {
+async function startOnFreePort(wanted: number, rest: { dist: string; data: string; platform: Wanted }): Promise<Demo> {
   for (let port = wanted; port < wanted + PORTS_TRIED_MAX; port++) {
     try {
       const demo = await startDemo({ ...rest, port })

@@ -161,6 +161,8 @@ export class GenesysConnection {
     if (user !== undefined) session.user = user
     sessions.set(token, session)
     const isNew = known === undefined || isRestart
+    session.onAdd = (entity) => this.#service.watcher.said?.(session, entity)
+    if (isNew) this.#service.watcher.begun?.(session)
     this.#session = session
     session.connections.add(this)
     const oldest = [...session.connections][0]
@@ -233,7 +235,7 @@ export class GenesysConnection {
   #event(frame: Shape, message: Shape, session: GenesysSession, attributes: Shape): void {
     const first = shapeOf((Array.isArray(message['events']) ? message['events'] : [])[0])
     const presence = shapeOf(first['presence'])['type']
-    if (first['eventType'] === 'Typing') return
+    if (first['eventType'] === 'Typing') return this.#service.watcher.typed?.(session)
     if (presence === 'Join') {
       this.#carry(session, attributes)
       const events = [first]

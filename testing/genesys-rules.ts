@@ -135,6 +135,15 @@ export interface GenesysEntity {
   readonly tracingId?: string
 }
 
+/** Whoever looks on at the service: an agent's desk. */
+export interface GenesysWatcher<S> {
+  /** A session begins, or begins anew. */
+  begun?(session: S): void
+  said?(session: S, entity: GenesysEntity): void
+  typed?(session: S): void
+  ended?(session: S): void
+}
+
 /** The service's end of a socket. */
 export interface GenesysWire {
   send(frame: object): void

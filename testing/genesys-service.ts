@@ -10,6 +10,7 @@ import {
   type GenesysEntity,
   type GenesysFault,
   type GenesysSettings,
+  type GenesysWatcher,
   type GenesysWire,
   type Shape,
   shapeOf,
@@ -46,6 +47,7 @@ export class GenesysService {
   evictions = 0
   /** The most connections that a session ever had at once. */
   connectionsMost = 0
+  watcher: GenesysWatcher<GenesysSession> = {}
   /** Told of every message of a customer that was accepted. */
   onAccepted: (session: GenesysSession, entity: GenesysEntity) => void = () => {}
   /** Faults that happen by chance: a probability for each. */
@@ -123,6 +125,7 @@ export class GenesysService {
   /** The service loses its memory of a session: the same token begins another one. */
   forget(session: GenesysSession): void {
     for (const [token, known] of this.sessions) if (known === session) this.sessions.delete(token)
+    this.watcher.ended?.(session)
   }
 
   /** What a sign-in page gives to the site: a code for one exchange. */

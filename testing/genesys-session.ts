@@ -14,6 +14,8 @@ export class GenesysSession {
   /** How often attributes came along. */
   carried = 0
   readonly connections = new Set<GenesysConnection>()
+  /** Told of everything that is kept. */
+  onAdd: (entity: GenesysEntity) => void = () => {}
   readonly messages: Bucket
   readonly configures: Bucket
   readonly configureBurst: Bucket
@@ -54,6 +56,7 @@ export class GenesysSession {
   /** Keeps it and tells everybody; `without` has been told otherwise, or shall not be. */
   add(entity: GenesysEntity, without?: GenesysConnection): void {
     this.log.push(entity)
+    this.onAdd(entity)
     this.touch()
     this.tell(frameOf(entity), without)
   }

@@ -4,6 +4,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type WebSocket as Socket, WebSocketServer } from 'ws'
+import { GenesysDesk } from './genesys-desk.ts'
 import type { GenesysSettings } from './genesys-rules.ts'
 import { GenesysService } from './genesys-service.ts'
 
@@ -44,13 +45,13 @@ function parse(text: string): unknown {
   }
 }
 
-async function answer(service: GenesysService, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer({ service, desk }: Parts, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://emulator')
   const { origin, authorization } = request.headers
   response.setHeader('access-control-allow-origin', origin ?? '*')
   response.setHeader('access-control-allow-credentials', 'true')
-  response.setHeader('access-control-allow-headers', 'authorization, content-type, x-amz-tagging')
-  response.setHeader('access-control-allow-methods', 'GET, POST, PUT, DELETE')
+  response.setHeader('access-control-allow-headers', 'authorization, content-type, idempotency-key, x-amz-tagging')
+  response.setHeader('access-control-allow-methods', 'GET, POST, PUT, PATCH, DELETE')
   const content = await bodyOf(request)
   if (request.method === 'OPTIONS') return void response.writeHead(204).end()
   const [, upload] = /^\/upload\/(.+)$/.exec(pathname) ?? []
@@ -61,21 +62,31 @@ async function answer(service: GenesysService, request: IncomingMessage, respons
   }
   const bearer = authorization?.replace(/^bearer /i, '')
   const method = request.method ?? 'GET'
-  const { status, body } = service.request({
-    method,
-    path: pathname,
-    query,
-    bearer,
-    origin,
-    body: parse(String(content)),
-  })
+  const key = request.headers['idempotency-key']
+  const asked = { method, path: pathname, query, bearer, origin, body: parse(String(content)) }
+  const { status, body } = desk?.answer(asked, key?.toString()) ?? service.request(asked)
   response.writeHead(status, { 'content-type': 'application/json' })
   response.end(body === undefined ? undefined : JSON.stringify(body))
 }
 
+interface Parts {
+  readonly service: GenesysService
+  readonly desk: GenesysDesk | undefined
+}
+
+const AGENTS_STREAM = '/api/v2/messaging/stream'
+
+function listenFor(desk: GenesysDesk, socket: Socket): void {
+  const agent = desk.listen((frame) => socket.send(JSON.stringify(frame)))
+  socket.on('message', (data) => agent.hear(Object(parse(String(data))) as { [name: string]: unknown }))
+  socket.on('close', () => agent.gone())
+  socket.on('error', () => {})
+}
+
 /** What to do with the socket once it is open; nothing where the upgrade is refused. */
-function connectionFor(service: GenesysService, request: IncomingMessage): ((socket: Socket) => void) | undefined {
+function connectionFor({ service, desk }: Parts, request: IncomingMessage): ((socket: Socket) => void) | undefined {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://emulator')
+  if (desk !== undefined && pathname === AGENTS_STREAM) return (opened) => listenFor(desk, opened)
   let socket: Socket | undefined
   const wire = {
     send: (frame: object) => socket?.send(JSON.stringify(frame)),
@@ -100,8 +111,14 @@ function connectionFor(service: GenesysService, request: IncomingMessage): ((soc
  *
  * It keeps to the real service's limits (`GENESYS_LIMITS`), which `settings.limits` may change; `service.fault(…)` makes
  * something go wrong, `service.throttled` and `service.evictions` say what a client has brought upon itself.
+ *
+ * @param deskToken agents who show it are served, too, by the calls of the session service's agent API: for a console
  */
-export async function startGenesys(settings: Partial<GenesysSettings> = {}, port = 0): Promise<Genesys> {
+export async function startGenesys(
+  settings: Partial<GenesysSettings> = {},
+  port = 0,
+  deskToken?: string,
+): Promise<Genesys> {
   const service = new GenesysService(
     {
       now: Date.now,
@@ -114,14 +131,15 @@ export async function startGenesys(settings: Partial<GenesysSettings> = {}, port
     },
     settings,
   )
+  const parts: Parts = { service, desk: deskToken === undefined ? undefined : new GenesysDesk(service, deskToken) }
   const state = { isDown: false }
   const server = createServer((request, response) => {
     if (state.isDown) request.socket.destroy()
-    else void answer(service, request, response)
+    else void answer(parts, request, response)
   })
-  const sockets = new WebSocketServer({ noServer: true })
+  const sockets = new WebSocketServer({ noServer: true, handleProtocols: (offered) => [...offered][0] ?? false })
   server.on('upgrade', (request, socket, head) => {
-    const opened = state.isDown ? undefined : connectionFor(service, request)
+    const opened = state.isDown ? undefined : connectionFor(parts, request)
     if (opened === undefined) return void socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')
     sockets.handleUpgrade(request, socket, head, opened)
   })
