@@ -186,9 +186,15 @@ function startNew(draft: Draft, change: Change & { type: 'start-new' }, limits: 
   if (lostOf(slots) !== undefined) {
     slots.lease = { ...NO_LEASE, generation: slots.lease.generation }
     slots.leases = emptied(slots.leases)
-    const { epoch, laneNumber, tabs, conversation } = slots.session
+    const { epoch, laneNumber, tabs, conversation, userSession } = slots.session
     const former = conversation === null ? null : { ...conversation, state: 'expired' as const }
-    slots.session = { ...newSession(epoch), laneNumber, tabs, conversation: former }
+    slots.session = {
+      ...newSession(epoch),
+      laneNumber,
+      tabs,
+      conversation: former,
+      ...(userSession && { userSession }),
+    }
   }
   slots.session = reduceSession(slots.session, { type: 'new-wanted', routing: merge({}, routing) }, draft.env)
   return DONE

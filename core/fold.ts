@@ -5,24 +5,16 @@ import { problemOf } from './advice.ts'
 import { viewOf } from './attach.ts'
 import { answers, type Claim, hurry } from './attempt.ts'
 import { logout } from './commands.ts'
-import { type ContextInput, reduce as reduceContext } from './context.ts'
-import { type Draft, entryOf, followConversation, outbox, receive, rowOf, transcript } from './draft.ts'
+import { type Draft, entryOf, outbox, receive, rowOf, transcript } from './draft.ts'
 import { attached } from './fold-attach.ts'
 import { told } from './fold-told.ts'
 import type { Input } from './inputs.ts'
 import { denied, foldLease, lease, proved, reject } from './fold-lease.ts'
+import { context, heard, hurryAll, session } from './fold-parts.ts'
 import { leaseOf } from './leases.ts'
 import type { Outcome } from './ports.ts'
-import { newSession, reduce as reduceSession, type SessionInput } from './session.ts'
+import { newSession } from './session.ts'
 import type { Row } from './transcript.ts'
-
-const session = (draft: Draft, input: SessionInput): void => {
-  draft.slots.session = reduceSession(draft.slots.session, input, draft.env)
-  followConversation(draft)
-}
-const context = (draft: Draft, input: ContextInput): void => {
-  draft.slots.context = reduceContext(draft.slots.context, input, draft.env)
-}
 
 type Failure = Outcome<never> & { ok: false }
 type Happening = Exclude<Input, { type: 'command' }>
@@ -44,6 +36,8 @@ export function fold(draft: Draft, input: Happening): void {
       return foldLease(draft, input)
     case 'opened':
       return opened(draft, input)
+    case 'identified':
+      return identified(draft, input)
     case 'parted':
       return parted(draft, input)
     case 'refreshed':
@@ -79,14 +73,6 @@ function wake(draft: Draft, isOnline: boolean): void {
   draft.actions.push({ type: 'probe' })
 }
 
-function hurryAll(draft: Draft): void {
-  session(draft, { type: 'woken' })
-  for (const name of [undefined, ...Object.keys(draft.slots.leases ?? {})]) lease(draft, { type: 'woken' }, name)
-  context(draft, { type: 'woken' })
-  transcript(draft, { type: 'woken' })
-  outbox(draft, { type: 'woken' })
-}
-
 function tabs(draft: Draft, count: number | undefined, isArrival: boolean): void {
   const { epoch, farewell, will, isSignedOut, wipe } = draft.slots.session
   // After a logout the next tab that comes begins as somebody new.
@@ -112,13 +98,6 @@ function reached(draft: Draft, generation: number): void {
   heard(draft)
 }
 
-/** The service answers. After a time without it, whatever waits out a backoff need not wait any longer. */
-function heard(draft: Draft): void {
-  const wasOffline = !draft.slots.session.isOnline
-  session(draft, { type: 'reached', isOnline: true })
-  if (wasOffline) hurryAll(draft)
-}
-
 const later = (claim: Claim, failure: Failure) => ({ claim, retryAfterMs: failure.retryAfterMs ?? 0 })
 
 function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'opened' }): void {
@@ -136,6 +115,16 @@ function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'o
   if (isFinal || claim.count === 1) draft.problems.push(problemOf(outcome))
   if (isFinal) session(draft, { type: 'open-refused', claim, code: outcome.code })
   else session(draft, { type: 'open-failed', ...later(claim, outcome) })
+}
+
+function identified(draft: Draft, { epoch, opened, grant }: Input & { type: 'identified' }): void {
+  const { session: present } = draft.slots
+  // Signed out meanwhile: the answer is about who is gone.
+  if (present.epoch !== epoch || present.wipe !== null) return
+  if (present.isSignedOut) draft.slots.session = { ...newSession(epoch), tabs: present.tabs }
+  lease(draft, { type: 'granted', grant })
+  session(draft, { type: 'identified', opened })
+  heard(draft)
 }
 
 function parted(draft: Draft, { claim, outcome }: Input & { type: 'parted' }): void {

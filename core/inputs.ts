@@ -60,6 +60,8 @@ export type Input =
       readonly outcome: Outcome<{ opened: Opened; grant?: Grant }>
       readonly generation: number
     }
+  /** The platform has joined the session to a user: that of the epoch, who may have begun with it. */
+  | { readonly type: 'identified'; readonly epoch: string; readonly opened: Opened; readonly grant: Grant }
   | { readonly type: 'parted'; readonly claim: Claim; readonly outcome: Outcome<null> }
   | { readonly type: 'refreshed'; readonly claim: Claim; readonly outcome: Outcome<Grant>; readonly lease?: string }
   | { readonly type: 'made'; readonly claim: Claim; readonly outcome: Outcome<Made>; readonly generation: number }

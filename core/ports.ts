@@ -229,6 +229,12 @@ export interface Platform {
    * @see https://www.rfc-editor.org/rfc/rfc6749#section-6
    */
   refresh(request: { key: string; refreshToken?: string; lease?: string }): Promise<Outcome<PlainGrant>>
+  /** Joins the session of the token to the user whom the site's signed token names; that may lead to another session. */
+  authenticate?(request: {
+    token: string
+    identity: string
+    conversationId: string | null
+  }): Promise<Outcome<{ opened: Opened; grant: PlainGrant }>>
   /** Turns what a tab supplied, a code for example, into a grant. Without it, that is the grant itself. */
   exchange?(request: { key: string; lease: string; supplied: Supplied }): Promise<Outcome<PlainGrant>>
   make(request: {

@@ -3,11 +3,13 @@
 
 import { type Attempt, answers, type Claim, type Env, fail, hurry, IDLE } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
+import { after } from './behind.ts'
 import { type Expiry, expiryOf, isDoubtful, NO_EXPIRY } from './expiry.ts'
 import type { Sealed } from './lease.ts'
 import { CLOSED, down, type Stream, streamClosed, streamOpened } from './live.ts'
 import type { Attributes, ConversationState, EpochMs } from './wire.ts'
 
+export { behind } from './behind.ts'
 export { CLOSED } from './live.ts'
 
 export interface Conversation {
@@ -28,6 +30,8 @@ export interface Session {
   readonly epoch: string
   readonly id: string | null
   readonly isAuthenticated: boolean
+  /** The session of the user who signed in last: in another one, somebody else is signed in. */
+  readonly userSession?: string
   readonly expiresAt: EpochMs
   readonly expiry: Expiry
   readonly conversation: Conversation | null
@@ -80,6 +84,7 @@ export interface Opened {
 export type SessionInput =
   | { readonly type: 'started' }
   | { readonly type: 'opened'; readonly claim: Claim; readonly opened: Opened }
+  | { readonly type: 'identified'; readonly opened: Opened }
   | { readonly type: 'open-failed'; readonly claim: Claim; readonly retryAfterMs?: number }
   | { readonly type: 'open-refused'; readonly claim: Claim; readonly code: ErrorCode }
   | { readonly type: 'made'; readonly claim: Claim; readonly conversation: Conversation }
@@ -124,20 +129,6 @@ export const newSession = (epoch: string): Session => ({
   wipe: null,
 })
 
-/** Conversations that can be read back from the present one. */
-const BEHIND_MAX = 50
-
-/** The conversations before this one, newest first. */
-export const behind = ({ behind, previousId }: Conversation): readonly string[] =>
-  behind ?? (previousId === undefined ? [] : [previousId])
-
-/** The conversation that takes the place of another. */
-const after = (former: Conversation, next: Conversation): Conversation => ({
-  ...next,
-  resumedFrom: former.id,
-  behind: [former.id, ...behind(former).filter((id) => id !== former.id)].slice(0, BEHIND_MAX),
-})
-
 export const laneNameOf = (session: Session): string => `${session.laneNumber}`
 
 export const isOver = (state: ConversationState): boolean => state !== 'pending' && state !== 'active'
@@ -169,6 +160,8 @@ export function reduce(session: Session, input: SessionInput, env: Env): Session
       return { ...session, stream: down(session.stream), tabs: 0 }
     case 'opened':
       return answers(session.opening, input.claim) ? adopt(session, input.opened, env) : session
+    case 'identified':
+      return adopt(session, input.opened, env)
     case 'open-failed':
       return { ...session, opening: fail(session.opening, input.claim, env, input.retryAfterMs) }
     case 'open-refused':
@@ -233,6 +226,7 @@ function adopt(session: Session, answer: Opened, env: Env): Session {
     expiry: expiryOf(session.expiry, opened.isUnasked || expiresAt === session.expiresAt, expiresAt, env.now),
     id,
     isAuthenticated,
+    ...(isAuthenticated && { userSession: id }),
     expiresAt,
     isActiveElsewhere,
     opening: IDLE,

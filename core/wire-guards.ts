@@ -64,6 +64,7 @@ const COMMANDS: { readonly [T in Command['type']]: (command: Shape) => boolean }
   route: (c) => isDelta(c.routing),
   'start-new': (c) => isKey(c.key) && (c.routing === undefined || isDelta(c.routing)),
   logout: (c) => c.unsent === 'send' || c.unsent === 'discard' || c.unsent === 'refuse',
+  authenticate: (c) => typeof c.token === 'string' && c.token !== '',
   diagnose: () => true,
   offer: (c) => isKey(c.key) && isKey(c.lease),
   supply: (c) =>

@@ -208,6 +208,8 @@ export type Command =
   /** How the next conversation is to be routed, whoever has it made. */
   | { readonly type: 'route'; readonly routing: Attributes }
   | { readonly type: 'start-new'; readonly key: string; readonly routing?: Attributes }
+  /** The site's signed token says who the visitor is. */
+  | { readonly type: 'authenticate'; readonly token: string }
   | { readonly type: 'logout'; readonly unsent: 'send' | 'discard' | 'refuse' }
   | { readonly type: 'diagnose' }
   /** This tab can supply a token: the answer says for which try, or nothing if nobody needs one now. */
@@ -244,6 +246,7 @@ export interface Answers {
   'mark-read': null
   route: null
   'start-new': null
+  authenticate: null
   logout: { readonly verified: true }
   diagnose: Report
   offer: { readonly key: string; readonly count: number } | null

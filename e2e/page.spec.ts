@@ -92,7 +92,9 @@ test('[PG33] the second tab is told that it joined; the first, and a reload of a
   const second = await world.tab({ isBare: true })
   await joining(second)
   await second.page.waitForFunction(() => globalThis.told.length > 0)
-  expect(await told(second)).toEqual([['resumed', { conversationId: await conversationOf(first), joined: true }]])
+  expect(await told(second)).toEqual([
+    ['resumed', { conversationId: await conversationOf(first), joined: true, activeElsewhere: true }],
+  ])
   await first.until((state) => state.tabs === 2)
   expect(await told(first)).toEqual([])
 })

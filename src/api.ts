@@ -89,7 +89,13 @@ export interface ChatEvents {
    * Another conversation took the place of the one before: `from`, where that is known. Or this tab `joined` one in which
    * another tab or device is already; that is told once, also to a tab that finds it so as it connects.
    */
-  readonly resumed: { readonly conversationId: string; readonly from?: string; readonly joined?: true }
+  readonly resumed: {
+    readonly conversationId: string
+    readonly from?: string
+    readonly joined?: true
+    /** The same as `joined`: somebody was in it before this tab, and may still be. */
+    readonly activeElsewhere?: true
+  }
   /** The conversation is over; `startNew()` begins another. */
   readonly ended: { readonly conversationId?: string; readonly state?: ConversationState }
   /** This visitor is signed out, here or in another tab. */
@@ -182,6 +188,17 @@ export interface Chat {
    * new one. Where the service cannot be reached, or refuses, it resolves when the wish is on the disk: it begins later.
    */
   readonly startNew: () => Promise<void>
+
+  /**
+   * Says who the visitor is: joins the session to the user whom the site's signed token names. A guest's conversation goes
+   * on; where the user has one already, on another device, that is the one from then on. Another user than the one before
+   * begins with nothing of theirs: this browser is wiped first, and every tab shows the new one. The token is not kept.
+   *
+   * @param options.token the site's JWT with `sub`, as the service is told to expect it
+   * @throws {TypeError} no token
+   * @throws {HoldfastError} `IDENTITY_REFUSED`, `SERVICE_UNREACHABLE`: nothing was changed
+   */
+  readonly authenticate: (options: { readonly token: string }) => Promise<void>
 
   /**
    * Signs the visitor out and removes what this browser holds of them, in all tabs. Works offline.

@@ -6,6 +6,18 @@ import type { ChatEvents } from './api.ts'
 
 export type Change = { [E in keyof ChatEvents]: readonly [E, ChatEvents[E]] }[keyof ChatEvents]
 
+/** The events there are. */
+export const EVENTS: { readonly [E in keyof ChatEvents]: true } = {
+  message: true,
+  delivery: true,
+  'auth-required': true,
+  resumed: true,
+  ended: true,
+  'signed-out': true,
+  problem: true,
+  'token-wanted': true,
+}
+
 /** Messages remembered as told. A snapshot holds far fewer, so one that comes back after a resync is still known. */
 export const TOLD_MAX = 2_000
 
@@ -27,7 +39,10 @@ export function changesOf(before: Snapshot, after: Snapshot, told: Set<string>, 
     const { id: conversationId, resumedFrom, previousId, joined = isGuest && !former } = conversation
     const from = isOther && (resumedFrom ?? previousId ?? (before.epoch === after.epoch && former))
     if (from || joined)
-      changes.push(['resumed', { conversationId, ...(from && { from }), ...(joined && { joined: true as const }) }])
+      changes.push([
+        'resumed',
+        { conversationId, ...(from && { from }), ...(joined && { joined, activeElsewhere: joined }) },
+      ])
   }
   const known = new Map(before.messages.map((message) => [message.key, message]))
   for (const message of after.messages) {

@@ -12,8 +12,9 @@ import {
   PROTOCOL_VERSION,
 } from '../core/wire.ts'
 import { isCount, isNotice } from '../core/wire-guards.ts'
-import type { Chat, ChatEvents, State } from './api.ts'
+import type { Chat, State } from './api.ts'
 import { Batch } from './batch.ts'
+import { EVENTS } from './changes.ts'
 import type { Browser } from './browser.ts'
 import { checkAttributes, checkKey, checkOptions, demand, messageOf } from './content.ts'
 import { Draft } from './draft.ts'
@@ -25,18 +26,6 @@ import { typing } from './typing.ts'
 
 /** Phases in which nothing can happen until the visitor does something: there the worker may sleep. */
 const RESTING: readonly State['phase'][] = ['dormant', 'auth-required', 'ended', 'signed-out']
-
-/** The events there are. */
-const EVENTS: { readonly [E in keyof ChatEvents]: true } = {
-  message: true,
-  delivery: true,
-  'auth-required': true,
-  resumed: true,
-  ended: true,
-  'signed-out': true,
-  problem: true,
-  'token-wanted': true,
-}
 
 export interface Setting {
   readonly deployment: string
@@ -130,7 +119,7 @@ export class Client implements Chat {
       await import('./more.ts').then(({ hold }) => hold(this.#tab, this.#setting.deployment, this.ask)).catch(() => {})
     const { conversation, tabs } = this.state
     if (conversation && (conversation.joined || tabs > 1)) {
-      const detail = { conversationId: conversation.id, joined: true } as const
+      const detail = { conversationId: conversation.id, joined: true, activeElsewhere: true } as const
       this.#early.push(() => this.mirror.emit(['resumed', detail]))
     }
     // After the site has had its turn to listen.
@@ -210,6 +199,14 @@ export class Client implements Chat {
       ({ conversation, online, phase }) =>
         !online || phase === 'reconnecting' || RESTING.includes(phase) || /^(pe|ac)/.test(`${conversation?.state}`),
     )
+  }
+
+  readonly authenticate: Chat['authenticate'] = async (options) => {
+    checkOptions(options)
+    const { token } = options
+    demand(!!token && typeof token === 'string', "`token` must be the site's signed token.")
+    await this.#call({ type: 'authenticate', token })
+    await this.mirror.pull()
   }
 
   readonly logout: Chat['logout'] = async (options = {}) => {

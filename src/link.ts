@@ -18,7 +18,7 @@ import type { Browser } from './browser.ts'
 export const CALL_TIMEOUT_MS = 3_000
 /** The same for commands that read or wipe a lot. */
 export const LONG_CALL_TIMEOUT_MS = 15_000
-const LONG: readonly Command['type'][] = ['history', 'logout', 'supply', 'borrow']
+const LONG: readonly Command['type'][] = ['history', 'authenticate', 'logout', 'supply', 'borrow']
 
 /** Where the engine runs, as the rest of the page sees it. */
 export interface Host {

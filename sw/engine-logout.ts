@@ -34,10 +34,17 @@ export interface Leaving {
 
 type Logout = Command & { readonly type: 'logout' }
 
-/** @throws {HoldfastError} `OUTBOX_UNSENT`; `STORE_FAILED`: something of the former visitor is still there */
-export async function logout(leaving: Leaving, caller: Caller, command: Logout): Promise<Answers['logout']> {
+/**
+ * @param known nothing, where the service knows already that this visitor is gone
+ * @throws {HoldfastError} `OUTBOX_UNSENT`; `STORE_FAILED`: something of the former visitor is still there */
+export async function logout(
+  leaving: Leaving,
+  caller: Caller,
+  command: Logout,
+  known?: null,
+): Promise<Answers['logout']> {
   if (command.unsent === 'send') await drain(leaving)
-  const will = await leaving.will(await leaving.slots())
+  const will = known === null ? null : await leaving.will(await leaving.slots())
   await leaving.bury(caller, command, will)
   leaving.performer.stream.close()
   await leaving.performer.forget()

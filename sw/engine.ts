@@ -12,6 +12,7 @@ import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts
 import { Attendance } from './engine-shared.ts'
 import { Inbox, type Submission } from './engine-inbox.ts'
 import { Leases, setupOf } from './engine-leases.ts'
+import { signIn } from './engine-identity.ts'
 import { isSending, type Leaving, logout, type Shredder, shredder } from './engine-logout.ts'
 import { willOf } from './engine-part.ts'
 import { Performer } from './engine-perform.ts'
@@ -207,6 +208,12 @@ export class Engine {
         return this.leases.supply(command)
       case 'borrow':
         return this.leases.borrow(command)
+      case 'authenticate':
+        return signIn(
+          { ports: this.#ports, leaving: this.#leaving, submit: (one) => this.#submit(one) },
+          caller,
+          command,
+        )
       case 'logout':
         return logout(this.#leaving, caller, command)
       default:

@@ -1,8 +1,8 @@
 // Adapter: the session service behind the Platform port. Owns which call says what, and the deadlines of calls.
 // Leaves to others: when to call (the engine), what answers and frames mean (session-wire.ts), the heartbeat (stream.ts).
 
-import type { ConversationView, Outcome, Platform, StreamEvent } from '../../core/ports.ts'
-import { isOver } from '../../core/session.ts'
+import type { ConversationView, Outcome, PlainGrant, Platform, StreamEvent } from '../../core/ports.ts'
+import { isOver, type Opened } from '../../core/session.ts'
 import type { Row } from '../../core/transcript.ts'
 import { ask, parse, REQUEST_TIMEOUT_MS } from './http.ts'
 import { ATTACHMENTS, attachments } from './session-attachments.ts'
@@ -96,23 +96,34 @@ const conversationLine = (method: string, id: string, rest = ''): string =>
 const view = (call: CallOf, token: string, id: string): Promise<Outcome<ConversationView>> =>
   call(conversationLine('GET', id), { token }, viewOf)
 
+type Answered = Outcome<{ opened: Opened; grant: PlainGrant }>
+
 function sessions(
   call: CallOf,
   deploymentId: string,
   now: () => number,
-): Pick<Platform, 'open' | 'refresh' | 'revoke'> {
+): Pick<Platform, 'open' | 'authenticate' | 'refresh' | 'revoke'> {
+  /** Another conversation, or none: what became of the one that we know? */
+  const traced = async (answer: Answered, conversationId: string | null): Promise<Answered> => {
+    if (!answer.ok || !conversationId || answer.value.opened.conversation?.id === conversationId) return answer
+    const { opened, grant } = answer.value
+    const former = await view(call, grant.accessToken, conversationId)
+    if (!former.ok && former.verdict !== 'read-only' && former.verdict !== 'refuse') return former
+    const state = former.ok ? former.value.conversation.state : 'expired'
+    return { ok: true, value: { grant, opened: { ...opened, formerState: isOver(state) ? state : 'expired' } } }
+  }
+
   return {
     async open({ key: refreshKey, token, wantsRefreshToken, conversationId }) {
       const body = { deploymentId, refreshKey, tokenDelivery: wantsRefreshToken ? 'body' : 'cookie' }
       const answer = await call(`POST ${WIDGET}sessions`, { token, body }, (opened) => openedOf(opened, now()))
-      if (!answer.ok || !conversationId || answer.value.opened.conversation?.id === conversationId) return answer
+      return traced(answer, conversationId)
+    },
 
-      // Another conversation, or none: what became of the one that we know?
-      const { opened, grant } = answer.value
-      const former = await view(call, grant.accessToken, conversationId)
-      if (!former.ok && former.verdict !== 'read-only' && former.verdict !== 'refuse') return former
-      const state = former.ok ? former.value.conversation.state : 'expired'
-      return { ok: true, value: { grant, opened: { ...opened, formerState: isOver(state) ? state : 'expired' } } }
+    async authenticate({ token, identity, conversationId }) {
+      const request = { token, body: { token: identity } }
+      const answer = await call(`POST ${WIDGET}auth/authenticate`, request, (opened) => openedOf(opened, now()))
+      return traced(answer, conversationId)
     },
 
     async refresh({ key, refreshToken }) {

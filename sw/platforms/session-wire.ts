@@ -22,6 +22,7 @@ export const ANSWERS: readonly (readonly [RegExp, Verdict, ErrorCode])[] = [
   [/^40[01] invalid_grant/, 'auth-required', 'LEASE_REVOKED'],
   [/^40[01] (invalid_(request|client|scope)|un\w+_(client|grant_type))/, 'auth-required', 'SERVICE_REFUSED'],
   [/^401|token|revoked/, 'refresh', 'LEASE_EXPIRED'],
+  [/identity/, 'refuse', 'IDENTITY_REFUSED'],
   [/attachment/, 'refuse', 'ATTACHMENT_REFUSED'],
   [/conversation/, 'read-only', 'CONVERSATION_OVER'],
   [/deployment/, 'refuse', 'DEPLOYMENT_UNKNOWN'],

@@ -77,6 +77,7 @@ export const CODES: { readonly [code in ErrorCode]: true } = {
   OUTBOX_UNKNOWN: true,
   OUTBOX_INFLIGHT: true,
   OUTBOX_UNSENT: true,
+  IDENTITY_REFUSED: true,
   MESSAGE_TOO_LONG: true,
   ATTACHMENT_REFUSED: true,
   METADATA_TOO_LARGE: true,

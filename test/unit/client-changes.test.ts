@@ -52,13 +52,13 @@ const TABLE: readonly Row[] = [
     says: '[PG33] a first conversation that another device was in is told as joined',
     before: { conversation: null },
     after: { conversation: { id: 'c1', state: 'active', joined: true } },
-    changes: [['resumed', { conversationId: 'c1', joined: true }]],
+    changes: [['resumed', { conversationId: 'c1', joined: true, activeElsewhere: true }]],
   },
   {
     says: '[PG33] so is a known one, when another device turns up in it',
     before: {},
     after: { rev: 2, conversation: { id: 'c1', state: 'active', joined: true } },
-    changes: [['resumed', { conversationId: 'c1', joined: true }]],
+    changes: [['resumed', { conversationId: 'c1', joined: true, activeElsewhere: true }]],
   },
   {
     says: '[PG33] it is told once',
@@ -157,6 +157,8 @@ test('[PG33] a tab that was not the first is told that it joined the first conve
   const before = snapshotOf({ conversation: null, tabs: 2 })
   const first = snapshotOf({ rev: 2, tabs: 2 })
   const next = snapshotOf({ rev: 3, tabs: 2, conversation: { id: 'c2', state: 'active', previousId: 'c1' } })
-  expect(changesOf(before, first, new Set(), true)).toEqual([['resumed', { conversationId: 'c1', joined: true }]])
+  expect(changesOf(before, first, new Set(), true)).toEqual([
+    ['resumed', { conversationId: 'c1', joined: true, activeElsewhere: true }],
+  ])
   expect(changesOf(first, next, new Set(), true)).toEqual([['resumed', { conversationId: 'c2', from: 'c1' }]])
 })

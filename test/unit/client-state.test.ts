@@ -356,5 +356,5 @@ test.each([
   const heard: unknown[] = []
   chat.on('resumed', (detail) => heard.push(detail))
   browser.advance(0)
-  expect(heard).toEqual(joined ? [{ conversationId: 'c1', joined: true }] : [])
+  expect(heard).toEqual(joined ? [{ conversationId: 'c1', joined: true, activeElsewhere: true }] : [])
 })

@@ -1,0 +1,29 @@
+// What every kind of happening is folded with: the machines of a turn, and what it means that the service answers.
+
+import { type ContextInput, reduce as reduceContext } from './context.ts'
+import { type Draft, followConversation, outbox, transcript } from './draft.ts'
+import { lease } from './fold-lease.ts'
+import { reduce as reduceSession, type SessionInput } from './session.ts'
+
+export const session = (draft: Draft, input: SessionInput): void => {
+  draft.slots.session = reduceSession(draft.slots.session, input, draft.env)
+  followConversation(draft)
+}
+export const context = (draft: Draft, input: ContextInput): void => {
+  draft.slots.context = reduceContext(draft.slots.context, input, draft.env)
+}
+
+export function hurryAll(draft: Draft): void {
+  session(draft, { type: 'woken' })
+  for (const name of [undefined, ...Object.keys(draft.slots.leases ?? {})]) lease(draft, { type: 'woken' }, name)
+  context(draft, { type: 'woken' })
+  transcript(draft, { type: 'woken' })
+  outbox(draft, { type: 'woken' })
+}
+
+/** The service answers. After a time without it, whatever waits out a backoff need not wait any longer. */
+export function heard(draft: Draft): void {
+  const wasOffline = !draft.slots.session.isOnline
+  session(draft, { type: 'reached', isOnline: true })
+  if (wasOffline) hurryAll(draft)
+}

@@ -1,0 +1,119 @@
+// Signing in: the site's signed token joins the session of this browser to a user. Who the visitor was stays with them:
+// another user never meets anything of the one before. What the platform says is adopted in core/session.ts.
+
+import { HoldfastError } from '../core/errors.ts'
+import type { Input } from '../core/inputs.ts'
+import type { PlainGrant } from '../core/ports.ts'
+import type { Opened } from '../core/session.ts'
+import { countsIn } from '../core/snapshot.ts'
+import type { Slots } from '../core/state.ts'
+import type { Caller, Command } from '../core/wire.ts'
+import { drain, type Leaving, logout } from './engine-logout.ts'
+import { isBroker } from './engine-perform.ts'
+import type { Ports } from './engine-ports.ts'
+import { isLack, type Token } from './engine-tokens.ts'
+
+/** So long the session may take to be open, before it can be joined to anybody. */
+export const SIGN_IN_TIMEOUT_MS = 10_000
+const LOOK_AGAIN_MS = 100
+/** Of an access token that was refused in between. */
+const TRIES_MAX = 3
+
+export interface SignIn {
+  readonly ports: Ports
+  readonly leaving: Leaving
+  submit(input: Input): Promise<unknown>
+}
+
+type Answer = { readonly opened: Opened; readonly grant: PlainGrant }
+
+const signedOut = (): HoldfastError =>
+  new HoldfastError('EPOCH_CHANGED', 'This visitor has signed out: connect again before you sign in.')
+
+/** @throws {HoldfastError} `IDENTITY_REFUSED`, `SERVICE_UNREACHABLE`, `EPOCH_CHANGED`; nothing was changed */
+export async function signIn(
+  desk: SignIn,
+  caller: Caller,
+  { token }: Command & { readonly type: 'authenticate' },
+): Promise<null> {
+  const { leaving } = desk
+  const before = await leaving.slots()
+  if (before.session.isSignedOut || (caller.epoch !== '' && caller.epoch !== before.session.epoch)) throw signedOut()
+  // If this is another user, what was said before is said by who said it.
+  if (before.session.userSession !== undefined) await drain(leaving)
+  const { opened, grant } = await asked(desk, before.session.epoch, token)
+  const slots = await leaving.slots()
+  const { epoch, userSession } = slots.session
+  if (epoch !== before.session.epoch) throw signedOut()
+  const isOther = userSession !== undefined && userSession !== opened.sessionId
+  // Taken out before everything is emptied.
+  const more = isOther ? await kept(desk, slots) : {}
+  await adopt(desk, isOther ? await emptied(desk, slots) : epoch, opened, { ...more, ...grant })
+  return null
+}
+
+/** Asks the platform, once there is a session that can be joined. */
+async function asked(desk: SignIn, epoch: string, identity: string): Promise<Answer> {
+  const { ports, leaving } = desk
+  const { authenticate } = ports.platform
+  if (authenticate === undefined) {
+    const message = 'This platform signs visitors in by a token of its own: see supplyTokens() of holdfast/tokens.'
+    throw new HoldfastError('SERVICE_REFUSED', message)
+  }
+  const deadline = leaving.clock.now() + SIGN_IN_TIMEOUT_MS
+  for (let tries = 1; ; tries++) {
+    const { slots, token } = await ready(desk, epoch, deadline)
+    const conversationId = slots.session.conversation?.id ?? null
+    const outcome = await authenticate({ token: token.value, identity, conversationId })
+    if (outcome.ok) return outcome.value
+    const { verdict, code, reason } = outcome
+    if (verdict !== 'refresh' || tries === TRIES_MAX) throw failed(code, reason)
+    await desk.submit({ type: 'rejected', generation: token.generation })
+  }
+}
+
+const failed = (code: HoldfastError['code'], reason: string): HoldfastError =>
+  new HoldfastError(code, `Nobody was signed in, and nothing was changed. (${reason})`)
+
+async function ready(
+  { leaving }: SignIn,
+  epoch: string,
+  deadline: number,
+): Promise<{ readonly slots: Slots; readonly token: Token }> {
+  const { clock, performer } = leaving
+  for (;;) {
+    const slots = await leaving.slots()
+    if (slots.session.epoch !== epoch) throw signedOut()
+    const token = await performer.tokens.of(slots)
+    if (slots.session.id !== null && !isLack(token)) return { slots, token }
+    if (clock.now() >= deadline) {
+      const message = 'There is no session yet that could be joined to a user: try again when the service answers.'
+      throw new HoldfastError('SERVICE_UNREACHABLE', message)
+    }
+    await new Promise<void>((resolve) => clock.alarm(clock.now() + LOOK_AGAIN_MS, resolve))
+  }
+}
+
+/** The refresh token stays with the browser, whoever is signed in: it goes over the wipe in memory only. */
+async function kept({ ports, leaving }: SignIn, slots: Slots): Promise<{ readonly refreshToken?: string }> {
+  const { refreshToken } = (isBroker(ports) ? undefined : await leaving.performer.tokens.last(slots.lease)) ?? {}
+  return refreshToken === undefined ? {} : { refreshToken }
+}
+
+/** Another user: the one before is wiped, as by a logout, but for the service, which knows. Says who begins. */
+async function emptied(desk: SignIn, slots: Slots): Promise<string> {
+  const { leaving } = desk
+  const { queued, inflight, parked = 0 } = countsIn(slots)
+  const caller = { protocol: 0, deployment: '', tab: '', epoch: slots.session.epoch, visible: false }
+  await logout(leaving, caller, { type: 'logout', unsent: 'discard' }, null)
+  const count = queued + inflight + parked
+  const message = `Another user signed in: ${count} messages that the one before had not sent were discarded.`
+  if (count > 0) desk.ports.channel.publish({ v: 1, type: 'problem', code: 'OUTBOX_UNSENT', message })
+  return (await leaving.slots()).session.epoch
+}
+
+async function adopt({ leaving, submit }: SignIn, epoch: string, opened: Opened, grant: PlainGrant): Promise<void> {
+  await submit({ type: 'identified', epoch, opened, grant: await leaving.performer.tokens.seal(grant) })
+  const { session } = await leaving.slots()
+  if (session.epoch !== epoch || session.id !== opened.sessionId) throw signedOut()
+}

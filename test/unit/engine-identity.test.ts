@@ -1,0 +1,158 @@
+// Signing in, seen from the engine: who is adopted, who is wiped first, and what comes late.
+
+import { describe, expect, test } from 'vitest'
+import type { Outcome, PlainGrant, Platform } from '../../core/ports.ts'
+import type { Opened } from '../../core/session.ts'
+import { failure, MINUTE, opening, UNREACHABLE } from '../core/fixtures.ts'
+import { conversation } from '../core/fixtures.ts'
+import { liveRig, type Options, type Rig, rig } from './engine-fixtures.ts'
+
+type Answer = Outcome<{ opened: Opened; grant: PlainGrant }>
+
+const grant: PlainGrant = { accessToken: 'access-user', expiresInMs: 20 * MINUTE }
+const signedIn = (change: Partial<Opened> = {}): Answer => ({
+  ok: true,
+  value: { opened: opening({ isAuthenticated: true, conversation: conversation(), ...change }), grant },
+})
+const another = (change: Partial<Opened> = {}) => signedIn({ sessionId: 's2', conversation: null, ...change })
+
+/** A platform that answers one after the other, the last one again and again. */
+function answering(...answers: (Answer | Promise<Answer>)[]) {
+  const asked: Parameters<NonNullable<Platform['authenticate']>>[0][] = []
+  const authenticate: Platform['authenticate'] = async (request) => {
+    asked.push(request)
+    return (answers.length > 1 ? answers.shift() : answers[0]) as Answer
+  }
+  return { asked, authenticate }
+}
+
+async function ended<T>(one: Rig, work: Promise<T>): Promise<T> {
+  let isOver = false
+  const over = () => {
+    isOver = true
+  }
+  work.then(over, over)
+  while (!isOver) await one.clock.advance(100)
+  return work
+}
+
+const signIn = (one: Rig, epoch = '') => ended(one, one.run({ type: 'authenticate', token: 'jwt' }, { epoch }))
+const stored = async (one: Rig) => JSON.stringify(await one.disk.store.tail(9, 9))
+const epochOf = async (one: Rig) => (await one.pull()).snapshot.epoch
+const live = (authenticate: Platform['authenticate'], options: Options = {}) =>
+  liveRig({ platform: { authenticate: authenticate as NonNullable<typeof authenticate> }, ...options })
+
+describe('signing in', () => {
+  test('[ID1] a guest goes on: same identity, same conversation, everything kept', async () => {
+    const { asked, authenticate } = answering(signedIn())
+    const one = await live(authenticate)
+    await one.run({ type: 'set-context', key: 'k', delta: { cart: 'full' } })
+    const epoch = await epochOf(one)
+    await signIn(one)
+    expect(asked).toEqual([{ token: 'access-1', identity: 'jwt', conversationId: 'c1' }])
+    const { snapshot } = await one.pull()
+    expect(snapshot).toMatchObject({ epoch, context: { cart: 'full' }, conversation: { id: 'c1' } })
+    expect(snapshot.session?.authenticated).toBe(true)
+    expect(await stored(one)).not.toContain('jwt')
+  })
+
+  test('[ID2] a refusal, and a service that does not answer, change nothing', async () => {
+    for (const answer of [failure('refuse', { code: 'IDENTITY_REFUSED' }), UNREACHABLE]) {
+      const one = await live(answering(answer).authenticate)
+      const before = await stored(one)
+      await expect(signIn(one)).rejects.toMatchObject({ code: answer.code })
+      expect(await stored(one)).toBe(before)
+    }
+  })
+
+  test('[ID2] a platform that signs visitors in otherwise says so', async () => {
+    const one = await liveRig()
+    await expect(signIn(one)).rejects.toMatchObject({ code: 'SERVICE_REFUSED' })
+  })
+
+  test('[ID6] while there is no session yet, it waits for one, for a bounded time', async () => {
+    let isUp = false
+    const open: Platform['open'] = async () =>
+      isUp ? { ok: true, value: { opened: opening(), grant: { accessToken: 'a', expiresInMs: MINUTE } } } : UNREACHABLE
+    const { asked, authenticate } = answering(signedIn())
+    const one = rig({ platform: { open, authenticate: authenticate as NonNullable<typeof authenticate> } })
+    await one.pull()
+    await expect(signIn(one)).rejects.toMatchObject({ code: 'SERVICE_UNREACHABLE' })
+    expect(asked).toEqual([])
+    isUp = true
+    const signing = signIn(one)
+    await signing
+    expect(asked).toHaveLength(1)
+  })
+
+  test('[ID6] a spent access token is refreshed first', async () => {
+    const { asked, authenticate } = answering(failure('refresh', { code: 'LEASE_EXPIRED' }), signedIn())
+    const one = await live(authenticate)
+    await signIn(one)
+    expect(asked.map(({ token }) => token)).toEqual(['access-1', 'access-2'])
+  })
+
+  test('[ID7] an answer that comes after a logout is about nobody', async () => {
+    let answer = (_: Answer) => {}
+    const held = new Promise<Answer>((resolve) => {
+      answer = resolve
+    })
+    const one = await live(answering(held).authenticate)
+    const signing = one.run({ type: 'authenticate', token: 'jwt' })
+    const refused = expect(signing).rejects.toMatchObject({ code: 'EPOCH_CHANGED' })
+    await ended(one, one.run({ type: 'logout', unsent: 'discard' }))
+    answer(signedIn())
+    await refused
+    expect(await stored(one)).not.toContain('access-user')
+    expect((await one.pull()).snapshot.phase).toBe('signed-out')
+  })
+
+  test('[ID7] a tab that believes in another identity signs nobody in', async () => {
+    const { asked, authenticate } = answering(signedIn())
+    const one = await live(authenticate)
+    await expect(signIn(one, 'another')).rejects.toMatchObject({ code: 'EPOCH_CHANGED' })
+    expect(asked).toEqual([])
+  })
+})
+
+describe('another user', () => {
+  test.each(['broker', 'persistent'] as const)('[ID4] %s: begins with nothing of the one before', async (mode) => {
+    const { authenticate } = answering(signedIn(), another())
+    const one = await live(authenticate, { mode })
+    await signIn(one)
+    await one.run({ type: 'set-context', key: 'k', delta: { cart: 'of the first' } })
+    const epoch = await epochOf(one)
+    await signIn(one)
+    expect(await epochOf(one)).not.toBe(epoch)
+    expect(await stored(one)).not.toMatch(/of the first|"s1"/)
+    expect(one.log.filter((line) => line.startsWith('revoke'))).toEqual([])
+    expect((await one.pull()).snapshot.session).toMatchObject({ id: 's2', authenticated: true })
+    // What refreshes this browser's tokens went over the wipe, sealed anew.
+    const boxes = [...one.disk.boxes.values()]
+    expect(boxes).toEqual(mode === 'broker' ? ['access-user'] : expect.arrayContaining(['access-user', 'refresh-1']))
+  })
+
+  test('[ID5] what the one before had not sent is discarded, and told', async () => {
+    const send: Platform['send'] = async () => UNREACHABLE
+    const { authenticate } = answering(signedIn(), another())
+    const one = await liveRig({ platform: { send, authenticate: authenticate as NonNullable<typeof authenticate> } })
+    await signIn(one)
+    await one.enqueue('unsent')
+    await signIn(one)
+    expect(await one.run({ type: 'list-outbox' })).toEqual([])
+    expect(one.told('problem')).toContainEqual(expect.objectContaining({ code: 'OUTBOX_UNSENT' }))
+  })
+
+  test('[ID8] also where the session of the one before was lost, and a guest has begun since', async () => {
+    const { authenticate } = answering(signedIn(), another())
+    const one = await live(authenticate)
+    await signIn(one)
+    await one.run({ type: 'set-context', key: 'k', delta: { cart: 'of the first' } })
+    one.hear({ type: 'ended', claim: { key: '', count: 0 }, verdict: 'auth-required', reason: '' })
+    await one.clock.advance(100)
+    await one.run({ type: 'start-new', key: 'n' })
+    await one.clock.advance(MINUTE)
+    await signIn(one)
+    expect(await stored(one)).not.toContain('of the first')
+  })
+})
