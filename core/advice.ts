@@ -4,9 +4,13 @@
 import type { ErrorCode } from './errors.ts'
 import type { Problem } from './inputs.ts'
 
+const SIGN_IN = 'Have the visitor sign in again, or call startNew(): what is unsent is kept.'
+
 const ADVICE: { readonly [code in ErrorCode]?: string } = {
   SERVICE_UNREACHABLE:
     'The service does not answer. It is tried again by itself and nothing is lost; if that lasts, check its url and that it allows this origin.',
+  LEASE_REVOKED: SIGN_IN,
+  LEASE_EXPIRED: SIGN_IN,
   LEASE_BAD_TOKEN:
     'What was supplied is no token that can be used: supply one that is new and not expired, or check where the lease gets it from.',
   LEASE_UNANSWERED:
@@ -25,6 +29,12 @@ export function problemOf({ code, reason }: { readonly code: ErrorCode; readonly
   const advice = ADVICE[code]
   return { code, message: advice === undefined ? reason : `${advice} (${reason})` }
 }
+
+/** Why the visitor has to be known anew, and what to do. */
+export const lossOf = (code: ErrorCode): { readonly code: ErrorCode; readonly message: string } => ({
+  code,
+  message: ADVICE[code] ?? SIGN_IN,
+})
 
 /** The connection stands, and nothing that was sent is answered. */
 export const SILENT: Problem = {

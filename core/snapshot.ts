@@ -1,6 +1,7 @@
 // What a tab sees: one immutable picture made from what is stored. It carries no token, and a bounded number of messages.
 
 import { viewOf } from './attach.ts'
+import { lossOf } from './advice.ts'
 import { isUsable } from './lease.ts'
 import { lostOf } from './leases.ts'
 import { countsOf, type Entry, isClaimed, laneOf } from './outbox.ts'
@@ -53,7 +54,7 @@ export function snapshotOf(tail: Tail & { slots: Slots }, storage: 'durable' | '
     lease: {
       status: lost?.status ?? (isRefreshing ? 'refreshing' : lease.status),
       ...(lease.status === 'held' ? { expiresAt: lease.grant.expiresAt } : {}),
-      ...(lost === undefined ? {} : { code: lost.code }),
+      ...(lost && lossOf(lost.code)),
     },
     outbox: countsIn(slots),
     context: slots.context.values,

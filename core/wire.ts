@@ -112,7 +112,10 @@ export interface Snapshot {
   readonly lease: {
     readonly status: 'none' | 'held' | 'refreshing' | 'lost'
     readonly expiresAt?: EpochMs
+    /** Why it is lost. */
     readonly code?: string
+    /** What to do then. */
+    readonly message?: string
   }
   /**
    * How many messages of this browser are in which state. `parked` (their conversation is over, or not the present one)

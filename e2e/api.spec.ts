@@ -388,10 +388,11 @@ test('[PG17] disconnect: the tab hears no more and its calls reject, the others 
   expect(await tab.state()).toEqual(frozen)
 })
 
-test('[SN38] the service ends the session: told once, the outbox is kept, and goes on as somebody new', async ({
+test('[LE15] the service ends the session: told once in each tab, the outbox is kept, and goes on as somebody new', async ({
   world,
 }) => {
   const tab = await liveTab(world)
+  const other = await liveTab(world)
   await say(tab, 'before')
   const body = JSON.stringify({ error: 'invalid_grant' })
   const headers = { 'content-type': 'application/json' }
@@ -399,14 +400,17 @@ test('[SN38] the service ends the session: told once, the outbox is kept, and go
   const remove = world.proxy.rule({ match, action: { type: 'answer', status: 400, headers, body } })
   world.proxy.expireTokens()
   await tab.send('kept')
-  expect(await event(tab, 'auth-required')).toEqual({ code: 'LEASE_REVOKED' })
+  const lost = { code: 'LEASE_REVOKED', message: expect.stringMatching(/sign in/) }
+  expect(await event(tab, 'auth-required')).toEqual(lost)
+  expect(await event(other, 'auth-required')).toEqual(lost)
   expect(await tab.state()).toMatchObject({ phase: 'auth-required', lease: { status: 'lost' }, outbox: { queued: 1 } })
   remove()
   // A service that ends a session takes its cookie away.
   await tab.page.context().clearCookies()
   await tab.page.evaluate(() => globalThis.chat.startNew())
   await tab.until((state) => state.phase === 'live')
-  expect(await tab.page.evaluate(() => globalThis.told.filter(([name]) => name === 'auth-required').length)).toBe(1)
+  for (const { page } of [tab, other])
+    expect(await page.evaluate(() => globalThis.told.filter(([name]) => name === 'auth-required').length)).toBe(1)
   const [kept] = await tab.page.evaluate(() => globalThis.chat.outbox.list())
   expect(kept).toMatchObject({ text: 'kept', status: 'parked', code: 'CONVERSATION_OVER' })
   await tab.page.evaluate((key) => globalThis.chat.outbox.retry(key), kept?.key ?? '')

@@ -83,8 +83,8 @@ export interface ChatEvents {
   readonly message: Message
   /** One of this visitor's own messages got on: sent, refused, held back, cancelled. */
   readonly delivery: { readonly key: string; readonly status: DeliveryStatus | 'cancelled'; readonly code?: string }
-  /** The service no longer accepts this visitor. Once per loss; the outbox is kept. */
-  readonly 'auth-required': { readonly code: string }
+  /** The service no longer accepts this visitor: why, and what to do. Once per loss and tab; the outbox is kept. */
+  readonly 'auth-required': { readonly code: string; readonly message: string }
   /**
    * Another conversation took the place of the one before: `from`, where that is known. Or this tab `joined` one in which
    * another tab or device is already; that is told once, also to a tab that finds it so as it connects.

@@ -56,7 +56,8 @@ export function changesOf(before: Snapshot, after: Snapshot, told: Set<string>, 
   if (turnedTo('ended')) {
     changes.push(['ended', conversation ? { conversationId: conversation.id, state: conversation.state } : {}])
   }
-  if (turnedTo('auth-required')) changes.push(['auth-required', { code: after.lease.code ?? 'LEASE_REVOKED' }])
+  const { code = '', message = '' } = after.lease
+  if (turnedTo('auth-required')) changes.push(['auth-required', { code, message }])
   return changes
 }
 

@@ -73,10 +73,10 @@ const TABLE: readonly Row[] = [
     changes: [],
   },
   {
-    says: '[PG5] a lost lease is told with its code',
+    says: '[PG5] a lost lease is told with its code and what to do',
     before: {},
-    after: { phase: 'auth-required', lease: { status: 'lost', code: 'LEASE_REVOKED' } },
-    changes: [['auth-required', { code: 'LEASE_REVOKED' }]],
+    after: { phase: 'auth-required', lease: { status: 'lost', code: 'LEASE_REVOKED', message: 'Sign in.' } },
+    changes: [['auth-required', { code: 'LEASE_REVOKED', message: 'Sign in.' }]],
   },
   {
     says: '[PG5] a lease that stays lost is not told again',
