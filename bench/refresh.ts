@@ -221,8 +221,8 @@ async function hardships(): Promise<readonly Figure[]> {
       const pages: Page[] = []
       for (let tab = 0; tab < 6; tab++) pages.push(await controlled(lab.context, lab.site, refreshToken))
       api.accepts = (token) => !token.startsWith('stale')
-      await hardship(what, proxy, lab, pages)
-      const result = await round(pages, 10, api, () => proxy.count(/auth\/refresh/), borrowAndCall)
+      const awake = await hardship(what, proxy, lab, pages)
+      const result = await round(awake, 10, api, () => proxy.count(/auth\/refresh/), borrowAndCall)
       proxy.clear()
       report(`holdfast, the holder ${what}`, 6, 10, result)
       const used = new Set(api.calls.map(({ authorization }) => authorization).filter((one) => !one?.includes('stale')))
@@ -235,25 +235,27 @@ async function hardships(): Promise<readonly Figure[]> {
   return figures
 }
 
+/** Gives the tabs that make calls: one that sleeps makes none, and nobody may wait for it. */
 async function hardship(
   what: 'killed' | 'frozen' | 'lost',
   proxy: Awaited<ReturnType<typeof startProxy>>,
   lab: Awaited<ReturnType<typeof openLab>>,
   pages: readonly Page[],
-): Promise<void> {
+): Promise<readonly Page[]> {
   const match = /POST .*auth\/refresh/
-  if (what === 'lost') return void proxy.rule({ match, action: { type: 'cut-answer' }, times: 1 })
+  const [first, ...others] = pages as [Page, ...Page[]]
+  if (what === 'lost') proxy.rule({ match, action: { type: 'cut-answer' }, times: 1 })
   if (what === 'frozen') {
-    // A tab that sleeps while the others work: the worker must not wait for it.
-    const [frozen] = pages
-    const session = frozen && (await lab.context.newCDPSession(frozen))
-    await session?.send('Page.setWebLifecycleState', { state: 'frozen' })
-    setTimeout(() => void session?.send('Page.setWebLifecycleState', { state: 'active' }), 2_000)
-    return
+    // It was the first: whatever one tab can hold that others need, it holds.
+    const session = await lab.context.newCDPSession(first)
+    await session.send('Page.setWebLifecycleState', { state: 'frozen' })
+    return others
   }
-  proxy.rule({ match, action: { type: 'swallow-answer' }, times: 1 })
-  const [page] = pages
-  if (page !== undefined) void proxy.seen(match, 1, true).then(() => lab.killWorkers(page))
+  if (what === 'killed') {
+    proxy.rule({ match, action: { type: 'swallow-answer' }, times: 1 })
+    void proxy.seen(match, 1, true).then(() => lab.killWorkers(first))
+  }
+  return pages
 }
 
 /** A refresh token in the body, as a site's own backend would hand it to its page. */

@@ -51,6 +51,7 @@ export class Leases {
   #waiting: (() => void)[] = []
   readonly #proved = new Map<string, number>()
   readonly #borrowed = new Map<string, { readonly generation: number; readonly at: number }>()
+  readonly #lending = new Map<string, Promise<Lent>>()
   readonly #supplying = new Map<string, Promise<null>>()
 
   constructor(desk: Desk) {
@@ -118,7 +119,17 @@ export class Leases {
    * @param spent the generation that was refused: another one is wanted
    * @throws {HoldfastError} why there is none
    */
-  async lend(name: string, spent?: number): Promise<Lent> {
+  lend(name: string, spent?: number): Promise<Lent> {
+    // However many calls wait for one token, one of them looks.
+    const wish = `${spent} ${name}`
+    const known = this.#lending.get(wish)
+    if (known !== undefined) return known
+    const lending = this.#lend(name, spent).finally(() => this.#lending.delete(wish))
+    this.#lending.set(wish, lending)
+    return lending
+  }
+
+  async #lend(name: string, spent?: number): Promise<Lent> {
     const { ports, tokens, slots, submit, pass } = this.#desk
     const deadline = ports.clock.now() + LEND_TIMEOUT_MS
     if (spent !== undefined) await submit({ type: 'rejected', lease: name, generation: spent })

@@ -21,6 +21,12 @@ declare const self: ServiceWorkerGlobalScope
 /** Bodies of these types are small: they are kept for the one repeat after a refused token. Others stream through, once. */
 const REPEATABLE = /^(application\/(json|x-www-form-urlencoded)|text\/)/i
 
+/**
+ * A browser fails requests of a process that has more than some 2 700 under way, of which a call to another origin may be
+ * two. Those above wait for an answer to one of these.
+ */
+const SENDING_MAX = 1_000
+
 interface Route extends TokenRoute {
   readonly lease: string
 }
@@ -39,6 +45,7 @@ interface Route extends TokenRoute {
 export function authorizeFetch(worker: Lender, routes: readonly TokenRoute[]): void {
   const table = routes.map(checked)
   const origins = new Set(table.map(({ origin }) => origin))
+  const ask = inTurn(SENDING_MAX)
   const routeOf = (url: string): Route | undefined => {
     const { origin, pathname } = new URL(url)
     if (!origins.has(origin)) return undefined
@@ -50,8 +57,31 @@ export function authorizeFetch(worker: Lender, routes: readonly TokenRoute[]): v
     if (request.mode === 'navigate' || request.mode === 'no-cors') return
     const route = routeOf(request.url)
     if (route === undefined || request.headers.has('authorization')) return
-    event.respondWith(authorized(worker, request, route, routeOf))
+    event.respondWith(authorized({ worker, routeOf, ask }, request, route))
   })
+}
+
+interface Handler {
+  readonly worker: Lender
+  readonly ask: typeof fetch
+  routeOf(url: string): Route | undefined
+}
+
+/** `fetch`, with so many under way at most. */
+function inTurn(max: number): typeof fetch {
+  let free = max
+  const waiting: (() => void)[] = []
+  return async (...request) => {
+    if (free > 0) free -= 1
+    else await new Promise<void>((resolve) => waiting.push(resolve))
+    try {
+      return await fetch(...request)
+    } finally {
+      const next = waiting.shift()
+      if (next === undefined) free += 1
+      else next()
+    }
+  }
 }
 
 function checked(route: TokenRoute): Route {
@@ -62,18 +92,14 @@ function checked(route: TokenRoute): Route {
   return { ...route, lease: route.lease ?? 'session' }
 }
 
-async function authorized(
-  worker: Lender,
-  request: Request,
-  route: Route,
-  routeOf: (url: string) => Route | undefined,
-): Promise<Response> {
+async function authorized(handler: Handler, request: Request, route: Route): Promise<Response> {
+  const { worker, ask } = handler
   const token = await worker.lend(route.deployment, route.lease).catch(refusal)
   if (token instanceof Response) return token
   const hasBody = !/^(GET|HEAD)$/.test(request.method)
   const isSpare = !hasBody || REPEATABLE.test(request.headers.get('content-type') ?? '')
   const spare = isSpare ? request.clone() : undefined
-  const response = await send(request, token, isSpare)
+  const response = await send(ask, request, token, isSpare)
   if (response.status !== 401) {
     token.worked()
     return response
@@ -81,25 +107,25 @@ async function authorized(
   if (response.redirected) {
     // The browser takes the header away when a redirect leaves the origin. Where that led to another one of the list, that
     // one gets its own. A proof is for one address: where it was redirected, it needs another.
-    const next = hasBody ? undefined : routeOf(response.url)
+    const next = hasBody ? undefined : handler.routeOf(response.url)
     if (next === undefined || (next.origin === route.origin && token.binding === undefined)) return response
     const other = await worker.lend(next.deployment, next.lease).catch(() => undefined)
-    return other === undefined ? response : send(new Request(response.url, request), other, true)
+    return other === undefined ? response : send(ask, new Request(response.url, request), other, true)
   }
   const fresh = spare && (await worker.lend(route.deployment, route.lease, token.generation).catch(() => undefined))
   if (spare === undefined || fresh === undefined) return response
-  const second = await send(spare, fresh, false)
+  const second = await send(ask, spare, fresh, false)
   if (second.status !== 401) fresh.worked()
   return second
 }
 
 /** Once more, where the token is bound to a key and the answer brought what its proof lacked. */
-async function send(request: Request, token: Lent, isRepeatable: boolean): Promise<Response> {
+async function send(ask: typeof fetch, request: Request, token: Lent, isRepeatable: boolean): Promise<Response> {
   const { binding } = token
-  if (binding === undefined) return fetch(authorize(request, { authorization: `Bearer ${token.value}` }))
+  if (binding === undefined) return ask(authorize(request, { authorization: `Bearer ${token.value}` }))
   const spare = isRepeatable ? request.clone() : undefined
   const bound = async (one: Request) =>
-    fetch(authorize(one, await binding.headers({ method: one.method, url: one.url, token: token.value })))
+    ask(authorize(one, await binding.headers({ method: one.method, url: one.url, token: token.value })))
   const response = await bound(request)
   const isHeard = binding.hear(response) && response.status === 401
   const isToken = /invalid_token/.test(response.headers.get('www-authenticate') ?? '')

@@ -151,6 +151,24 @@ describe('what is authorized', () => {
   )
 })
 
+test('[FH8] of very many calls at once so many are under way, and every one is answered', async () => {
+  const held: (() => void)[] = []
+  const { page } = worker(ok)
+  const sent = vi.fn(async () => {
+    await new Promise<void>((resolve) => held.push(resolve))
+    return ok()
+  })
+  vi.stubGlobal('fetch', sent)
+  const calls = Array.from({ length: 2_400 }, (_, nth) => page(`${API}/v1/${nth}`))
+  await vi.waitFor(() => expect(held).toHaveLength(1_000))
+  while (held.length > 0) {
+    for (const answer of held.splice(0)) answer()
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(held.length).toBeLessThanOrEqual(1_000)
+  }
+  expect((await Promise.all(calls)).filter((response) => response?.ok)).toHaveLength(2_400)
+})
+
 describe('tokens that are bound to a key', () => {
   /** What the API asks of proofs comes with its answers. */
   function bound(answer: (request: Seen, nth: number) => Response) {
