@@ -13,3 +13,9 @@ test('[PG20] code that must not compile, and the examples, are compiled with eve
   expect(read('docs/examples/tsconfig.json')).toContain('"include": ["**/*.ts"]')
   expect(read('test/types/client.ts').match(/@ts-expect-error/g)?.length).toBeGreaterThan(10)
 })
+
+test('[BD20] each block of code in docs/tokens.md is one of the compiled examples, whole', () => {
+  const blocks = [...read('docs/tokens.md').matchAll(/```ts file=(\S+)\n(.*?)```/gs)]
+  expect(blocks.map(([, file]) => file)).toEqual(['tokens-worker.ts', 'tokens-page.ts'])
+  for (const [, file, code] of blocks) expect(code).toBe(read(`docs/examples/${file}`))
+})
