@@ -112,9 +112,7 @@ export interface Snapshot {
   readonly lease: {
     readonly status: 'none' | 'held' | 'refreshing' | 'lost'
     readonly expiresAt?: EpochMs
-    /** Why it is lost. */
     readonly code?: string
-    /** What to do then. */
     readonly message?: string
   }
   /**
