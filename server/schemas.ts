@@ -53,8 +53,10 @@ export const OpenSessionRequest = v.object({
   tokenDelivery: v.optional(v.picklist(['cookie', 'body']), 'cookie'),
 })
 export const AuthenticateRequest = v.object({ token: v.pipe(v.string(), v.minLength(1)) })
-export const RefreshRequest = v.object({ grant_type: v.string(), refresh_token: v.optional(v.string()) })
-export const RevokeRequest = v.object({ token: v.optional(v.string()), token_type_hint: v.optional(v.string()) })
+const field = v.optional(v.string())
+/** `client_id` (RFC 6749, 3.2.1) is the deployment: it tells the cookies of several apart. */
+export const RefreshRequest = v.object({ grant_type: v.string(), refresh_token: field, client_id: field })
+export const RevokeRequest = v.object({ token: field, token_type_hint: field, client_id: field })
 export const PersistRequest = v.object({
   persistentSessionId: id,
   conversationId: v.nullish(id),

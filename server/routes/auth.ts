@@ -25,13 +25,15 @@ export function authRoutes(parts: Parts) {
     valid('form', RefreshRequest),
     async (c) => {
       parts.metrics.count('refresh_requests')
-      const { grant_type, refresh_token } = c.req.valid('form')
+      const { grant_type, refresh_token, client_id } = c.req.valid('form')
       if (grant_type !== 'refresh_token') {
         return oauthError(c, 'unsupported_grant_type', 'Only refresh_token is supported here.')
       }
       const key = idempotencyKey(c)
       if (key === null) return oauthError(c, 'invalid_request', 'An idempotency key has 8 to 200 characters.')
-      const token = refresh_token ?? sessionCookie(parts, c)
+      const token = refresh_token ?? sessionCookie(parts, c, client_id)
+      if (token === null)
+        return oauthError(c, 'invalid_request', 'Several deployments have a cookie here: see client_id.')
       const presented = token === undefined ? null : parts.tokens.readRefreshToken(token)
       if (presented === null) return refused(parts, c, token === undefined ? 'missing' : 'not genuine')
       const keyHash = key === undefined ? null : hashOf(key)
@@ -52,13 +54,14 @@ export function authRoutes(parts: Parts) {
     ),
     valid('form', RevokeRequest),
     async (c) => {
-      const cookie = sessionCookie(parts, c)
-      const familyId = await familyToRevoke(parts, c, c.req.valid('form').token, cookie)
+      const { token, client_id } = c.req.valid('form')
+      const cookie = sessionCookie(parts, c, client_id ?? (await deploymentOf(parts, c))) ?? undefined
+      const familyId = await familyToRevoke(parts, c, token, cookie)
       if (familyId !== undefined && (await parts.store.sessions.revoke(familyId, parts.now())) !== null) {
         parts.metrics.count('sessions_revoked')
         parts.familyEnded(familyId)
       }
-      if (cookie !== undefined) dropSessionCookie(parts, c)
+      if (cookie !== undefined) dropSessionCookie(parts, c, cookie)
       return c.json({}, 200, { 'Cache-Control': 'no-store' })
     },
   )
@@ -89,7 +92,7 @@ async function answerRefresh(parts: Parts, c: Call, answer: RefreshAnswer, isByC
       if (!isFromAllowedPage(parts, c, session.deploymentId)) return problem(c, 'origin-not-allowed')
       const grant = await grantFor(parts, session, family.id, family.generation)
       const successor = parts.tokens.refreshToken(family.id, family.generation)
-      if (isByCookie) keepSessionCookie(parts, c, successor)
+      if (isByCookie) keepSessionCookie(parts, c, session.deploymentId, successor)
       else grant.refresh_token = successor
       if (answer.type === 'replayed') c.header('Idempotent-Replayed', 'true')
       return c.json(grant, 200, { 'Cache-Control': 'no-store' })
@@ -102,9 +105,19 @@ function refused(parts: Parts, c: Call, reason: string): Response {
   return oauthError(c, 'invalid_grant', `The refresh token is ${reason}.`)
 }
 
+function bearerOf(c: Call): string | undefined {
+  return c.req.header('Authorization')?.replace(/^Bearer +/i, '')
+}
+
+/** The deployment that the access token of a call is for. */
+async function deploymentOf(parts: Parts, c: Call): Promise<string | undefined> {
+  const bearer = bearerOf(c)
+  return bearer === undefined ? undefined : (await parts.tokens.readAccessToken(bearer))?.caller.deploymentId
+}
+
 /** The form names a refresh or an access token; without it the cookie or the Authorization header counts. */
 async function familyToRevoke(parts: Parts, c: Call, token: string | undefined, cookie: string | undefined) {
-  const bearer = c.req.header('Authorization')?.replace(/^Bearer +/i, '')
+  const bearer = bearerOf(c)
   for (const candidate of token === undefined ? [cookie, bearer] : [token]) {
     if (candidate === undefined) continue
     const familyId = parts.tokens.readRefreshToken(candidate)?.familyId

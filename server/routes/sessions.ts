@@ -28,7 +28,7 @@ export function sessionRoutes(parts: Parts) {
       const { deploymentId, refreshKey, tokenDelivery } = c.req.valid('json')
       if (!parts.settings.deployments.has(deploymentId)) return problem(c, 'unknown-deployment')
       if (!isFromAllowedPage(parts, c, deploymentId)) return problem(c, 'origin-not-allowed')
-      const cookie = tokenDelivery === 'cookie' ? sessionCookie(parts, c) : undefined
+      const cookie = tokenDelivery === 'cookie' ? (sessionCookie(parts, c, deploymentId) ?? undefined) : undefined
       if (cookie === undefined && c.req.header('Authorization') !== undefined) {
         return resumeByAccessToken(parts, c, deploymentId)
       }
@@ -88,7 +88,7 @@ async function open(parts: Parts, c: Call, call: OpenCall): Promise<Response> {
   const { session, family } = answer
   const grant = await grantFor(parts, session, family.id, family.generation)
   const refreshToken = parts.tokens.refreshToken(family.id, family.generation)
-  if (call.tokenDelivery === 'cookie') keepSessionCookie(parts, c, refreshToken)
+  if (call.tokenDelivery === 'cookie') keepSessionCookie(parts, c, session.deploymentId, refreshToken)
   else grant.refresh_token = refreshToken
   return c.json(await openedWire(parts, session, family.id, grant), answer.type === 'created' ? 201 : 200, {
     'Cache-Control': 'no-store',

@@ -127,7 +127,7 @@ function sessions(
     },
 
     async refresh({ key, refreshToken }) {
-      const body = new URLSearchParams({ grant_type: 'refresh_token' })
+      const body = new URLSearchParams({ grant_type: 'refresh_token', client_id: deploymentId })
       if (refreshToken) body.set('refresh_token', refreshToken)
       return call(`POST ${WIDGET}auth/refresh`, { key, body }, (answer) => {
         const grant = grantOf(answer)
@@ -138,7 +138,7 @@ function sessions(
 
     /** @see https://www.rfc-editor.org/rfc/rfc7009#section-2 */
     async revoke({ token, refreshToken }) {
-      const body = new URLSearchParams(refreshToken && { token: refreshToken })
+      const body = new URLSearchParams({ client_id: deploymentId, ...(refreshToken && { token: refreshToken }) })
       return call(`POST ${WIDGET}auth/revoke`, { token, body }, (answer) => (answer ? null : undefined))
     },
   }

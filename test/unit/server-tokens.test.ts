@@ -26,7 +26,7 @@ describe('opening', () => {
   test('[SV3] the refresh token is in an HttpOnly cookie and nowhere else', async () => {
     const { status, headers, body } = await new Visitor(service).open()
     expect(status).toBe(201)
-    expect(headers.get('Set-Cookie')).toMatch(/^holdfast_session=rt1\..+; Path=\/; HttpOnly; SameSite=Lax$/)
+    expect(headers.get('Set-Cookie')).toMatch(/^holdfast_session\.demo=rt1\..+; Path=\/; HttpOnly; SameSite=Lax$/)
     expect(JSON.stringify(body)).not.toContain('rt1.')
     expect(body).toMatchObject({ epoch: 1, authenticated: false, conversation: null, activeElsewhere: false })
     expect(body.expiresAt).toBe(clock + 7 * DAY_MS)
@@ -37,6 +37,43 @@ describe('opening', () => {
     const { headers, body } = await new Visitor(service).open(freshKey(), { tokenDelivery: 'body' })
     expect(headers.get('Set-Cookie')).toBeNull()
     expect(body.grant.refresh_token).toMatch(/^rt1\./)
+  })
+
+  test('[SV88] a visitor of two deployments keeps both sessions, and signs out of one', async () => {
+    const two = await createSessionService({ deployments: { a: {}, 'b b': {} } })
+    const [a, b] = [new Visitor(two, 'a'), new Visitor(two, 'b b')]
+    const opened = [await a.open(), await b.open()]
+    const ids = opened.map(({ body }) => body.persistentSessionId)
+    const Cookie = `${a.cookieName}=${a.cookie}; ${b.cookieName}=${b.cookie}`
+    const ask = (path: string, form: Record<string, string>) =>
+      new Visitor(two).call<{ error?: string }>(`/api/v2/widget/${path}`, { form, headers: { Cookie } })
+    const again = await Promise.all(
+      ['a', 'b b'].map((deploymentId) =>
+        new Visitor(two).call<Opened>('/api/v2/widget/sessions', {
+          body: { deploymentId, refreshKey: freshKey() },
+          headers: { Cookie },
+        }),
+      ),
+    )
+    expect(again.map(({ body }) => body.persistentSessionId)).toEqual(ids)
+    const refreshed = (client_id: string) => ask('auth/refresh', { grant_type: 'refresh_token', client_id })
+    expect((await ask('auth/refresh', { grant_type: 'refresh_token' })).body.error).toBe('invalid_request')
+    expect((await refreshed('b b')).headers.get('Set-Cookie')).toMatch(/^holdfast_session\.\.YiBi=rt1/)
+    const revoked = await ask('auth/revoke', { client_id: 'a' })
+    expect(revoked.headers.getSetCookie()).toEqual([expect.stringMatching(/^holdfast_session\.a=;/)])
+    expect((await refreshed('a')).body.error).toBe('invalid_grant')
+    expect((await refreshed('b b')).status).toBe(200)
+    await two.close()
+  })
+
+  test('[SV88] a cookie from the time of one deployment still leads to its session, also behind a forged one', async () => {
+    const visitor = new Visitor(service)
+    const { body } = await visitor.open()
+    visitor.cookieName = 'holdfast_session'
+    expect((await visitor.refresh(freshKey())).status).toBe(200)
+    expect(visitor.cookieName).toBe('holdfast_session.demo')
+    visitor.cookie = `forged; ${visitor.cookieName}=${visitor.cookie}`
+    expect((await visitor.open()).body.persistentSessionId).toBe(body.persistentSessionId)
   })
 
   test('[SV3] over https the cookie is Secure with the __Host- prefix', async () => {

@@ -37,6 +37,8 @@ export type Target = Pick<SessionService, 'fetch'> | string
 /** One browser: what it stores is its cookie and its access token. */
 export class Visitor {
   cookie: string | undefined
+  /** Changes with the number of deployments, and with the cookie's options. */
+  cookieName = 'holdfast_session'
   token: string | undefined
   readonly target: Target
   readonly deploymentId: string
@@ -48,7 +50,7 @@ export class Visitor {
 
   async call<T = Record<string, unknown>>(path: string, call: Call = {}): Promise<Answer<T>> {
     const headers = new Headers(call.headers)
-    if (this.cookie !== undefined) headers.set('Cookie', `holdfast_session=${this.cookie}`)
+    if (this.cookie !== undefined) headers.set('Cookie', `${this.cookieName}=${this.cookie}`)
     if (this.token !== undefined && !headers.has('Authorization')) headers.set('Authorization', `Bearer ${this.token}`)
     const init: RequestInit = { method: call.method ?? (call.body || call.form ? 'POST' : 'GET'), headers }
     if (call.form !== undefined) init.body = new URLSearchParams(call.form)
@@ -60,9 +62,9 @@ export class Visitor {
       typeof this.target === 'string'
         ? await fetch(this.target + path, init)
         : await this.target.fetch(new Request(`http://localhost${path}`, init))
-    const set = response.headers.getSetCookie().find((cookie) => cookie.startsWith('holdfast_session='))
-    const value = set?.split(';')[0]?.slice('holdfast_session='.length)
-    if (value !== undefined) this.cookie = value === '' ? undefined : value
+    const set = response.headers.getSetCookie().map((cookie) => /^(\S*holdfast_session[^=]*)=([^;]*)/.exec(cookie))[0]
+    if (set) [, this.cookieName = '', this.cookie] = set
+    if (set && this.cookie === '') this.cookie = undefined
     const text = await response.text()
     const isJson = /json/.test(response.headers.get('Content-Type') ?? '')
     return { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as T }
