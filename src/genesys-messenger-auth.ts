@@ -18,12 +18,23 @@ export interface AuthCode {
   readonly nonce?: string
 }
 
+/** Whoever signs in by hand has so long; after that the next call asks anew. */
+const SIGN_IN_TIMEOUT_MS = 120_000
+
+function inTime<T>(work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = () => reject(new Error(`The sign-in gave nothing within ${SIGN_IN_TIMEOUT_MS} ms.`))
+    const timer = setTimeout(late, SIGN_IN_TIMEOUT_MS)
+    work.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
+
 /** Calls that come together share one code: it can be used once. */
 export function provide(plugin: Registrable, authCode: () => Promise<AuthCode>): void {
   let asked: Promise<AuthCode> | undefined
   for (const name of ['getAuthCode', 'reAuthenticate']) {
     plugin.registerCommand(name, (event) => {
-      asked ??= authCode().finally(() => {
+      asked ??= inTime(authCode()).finally(() => {
         asked = undefined
       })
       asked.then(

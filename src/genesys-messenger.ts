@@ -211,7 +211,7 @@ class Bridge implements Messenger {
       'MessagingService.readOnlyConversation': ended,
       'MessagingService.conversationReset': phase('live'),
       'MessagingService.sessionTimingUpdated': (data) => this.#timed(data),
-      'MessagingService.sessionWarning': () => this.#problem('SESSION_ENDING', 'The session ends in a few minutes.'),
+      'MessagingService.sessionWarning': () => this.#problem('SESSION_EXPIRING', 'The session ends in a few minutes.'),
       'MessagingService.error': ({ error }) =>
         this.#problem('SERVICE_REFUSED', `Messenger: ${String(shapeOf(error)['errorKey'] ?? 'an error')}.`),
       'MessagingService.customAttributesSizeExceeded': () =>

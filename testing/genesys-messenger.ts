@@ -18,11 +18,14 @@ export interface MessengerStandIn {
   readonly plugins: ReadonlySet<string>
 }
 
-/** Events that late subscribers are told again. */
-const REPEATED = /^(Database|MessagingService|Auth)\.(ready|started|restored|restoring)$/
-
-/** @param hangs names of commands that never end */
+/**
+ * It knows nothing outside itself, so that a browser test can carry it into a page as text.
+ *
+ * @param hangs names of commands that never end
+ */
 export function standInMessenger(hangs: readonly string[] = []): MessengerStandIn {
+  // Events that late subscribers are told again.
+  const repeated = /^(Database|MessagingService|Auth)\.(ready|started|restored|restoring)$/
   const commands: { name: string; options: unknown }[] = []
   const listeners = new Map<string, Hear[]>()
   const told = new Map<string, object>()
@@ -33,7 +36,7 @@ export function standInMessenger(hangs: readonly string[] = []): MessengerStandI
   const say = (name: string, data: object = {}): void => {
     const [publisher = '', event = ''] = name.split('.')
     const envelope = { time: 0, publisher, event: name, eventName: event, data }
-    if (REPEATED.test(name)) told.set(name, { ...envelope, eventName: undefined })
+    if (repeated.test(name)) told.set(name, { ...envelope, eventName: undefined })
     for (const hear of listeners.get(name) ?? []) hear(envelope)
   }
 

@@ -148,7 +148,7 @@ export class GenesysSocket implements Connection {
         this.#isCleared = true
         return
       case 'LogoutEvent':
-        this.#tell({ type: 'signed-out' })
+        this.#emit({ type: 'signed-out' })
         return this.close()
       case 'ConnectionClosedEvent':
         return this.#end(`ConnectionClosedEvent ${String(body['reason'] ?? body['reasonCode'] ?? '')}`)

@@ -166,7 +166,7 @@ test('[GM7] what Messenger says of session and conversation is in the state', ()
   vendor.say('MessagingService.error', { error: { errorKey: 'x.y' } })
   vendor.say('MessagingService.conversationDisconnected', { readOnly: true })
   expect(messenger.state).toMatchObject({ phase: 'ended', conversation: { state: 'closed' } })
-  expect(problems.map(({ code }) => code)).toEqual(['SESSION_ENDING', 'SERVICE_REFUSED'])
+  expect(problems.map(({ code }) => code)).toEqual(['SESSION_EXPIRING', 'SERVICE_REFUSED'])
   expect(new Set(phases)).toEqual(new Set(['starting', 'live', 'reconnecting', 'ended']))
   expect(Object.isFrozen(messenger.state)).toBe(true)
 })
@@ -184,6 +184,16 @@ test('[GM8] codes for the sign-in come from the site; two that ask at once share
   expect(await vendor.ask('AuthProvider', 'getAuthCode')).toMatchObject({ authCode: 'code 2' })
   const refused = bound({ authCode: () => Promise.reject(new Error('no')) })
   await expect(refused.vendor.ask('AuthProvider', 'getAuthCode')).rejects.toThrow('no')
+})
+
+test('[GM5] a sign-in that never ends is given up, and the next one asks anew', async () => {
+  let count = 0
+  const authCode = () => (++count === 1 ? new Promise<never>(() => {}) : Promise.resolve({ authCode: 'code' }))
+  const { vendor } = bound({ authCode })
+  const first = expect(vendor.ask('AuthProvider', 'getAuthCode')).rejects.toThrow('120000 ms')
+  await passes(120_000)
+  await first
+  expect(await vendor.ask('AuthProvider', 'getAuthCode')).toEqual({ authCode: 'code' })
 })
 
 describe('logout', () => {
