@@ -242,7 +242,8 @@ export class SessionStore {
       const rows = await q(
         `update session set snapshot = $2, snapshot_at = $3
          where id = $1 and (snapshot_at is null or snapshot_at <= $3) returning id`,
-        [session.sessionId, JSON.stringify(snapshot), at],
+        // A clock that runs ahead would shut out all that comes later.
+        [session.sessionId, JSON.stringify(snapshot), Math.min(at, now)],
       )
       if (event !== undefined) await this.#pushes.note(q, { ...session, conversationId, event }, at, now)
       return rows.length > 0

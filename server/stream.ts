@@ -1,12 +1,13 @@
 // The live side of the service: takes WebSocket upgrades, keeps the sockets' time, answers long polls, and
 // sends everyone away with spread delays when the node stops.
-import type { IncomingMessage, Server } from 'node:http'
+import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
 import { Feed, type Sink } from './feed.ts'
 import { addressOf, Tally } from './limits.ts'
 import { isAllowedSomewhere, mayUseDeployment } from './origins.ts'
 import type { Parts } from './parts.ts'
+import { type ProblemCode, PROBLEMS, problemText } from './problem.ts'
 import type { ServerFrame } from './schemas.ts'
 import type { Caller } from './session.ts'
 import { Socket } from './socket.ts'
@@ -17,6 +18,8 @@ export const SUBPROTOCOL = 'holdfast.v2'
 const FRAME_BYTES_MAX = 64 * 1024
 /** The longest that a poll is held, in milliseconds: under the idle limits of common proxies. */
 export const POLL_WAIT_MAX_MS = 25_000
+/** When a socket that was refused for want of room may ask again. */
+const REFUSED_SECONDS = 1
 
 export class StreamServer {
   readonly #parts: Parts
@@ -39,6 +42,7 @@ export class StreamServer {
   }
 
   attach(server: Server): void {
+    this.#server.on('wsClientError', (_error, socket) => refuse(socket, 'malformed-request'))
     server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
   }
 
@@ -78,16 +82,17 @@ export class StreamServer {
     socket.on('error', () => socket.destroy())
     const path = (request.url ?? '').split('?')[0]
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
-    if (path !== STREAM_PATH) return refuse(socket, '404 Not Found')
-    if (!offered.includes(SUBPROTOCOL)) return refuse(socket, '400 Bad Request')
-    if (this.#parts.drain.aborted) return refuse(socket, '503 Service Unavailable')
+    if (path !== STREAM_PATH) return refuse(socket, 'not-found')
+    if (!offered.includes(SUBPROTOCOL))
+      return refuse(socket, 'invalid-request', { detail: `The subprotocol is ${SUBPROTOCOL}.` })
+    if (this.#parts.drain.aborted) return refuse(socket, 'draining')
     const { limits } = this.#parts.settings
     const { origin, host } = request.headers
-    if (!isAllowedSomewhere(this.#parts.settings, origin, host)) return refuse(socket, '403 Forbidden')
+    if (!isAllowedSomewhere(this.#parts.settings, origin, host)) return refuse(socket, 'origin-not-allowed')
 
     const address = addressOf(limits.trustedProxies, request.socket.remoteAddress, forwardedFor(request))
     const release = address === undefined ? () => {} : this.#addresses.hold(address)
-    if (release === null) return refuse(socket, '429 Too Many Requests')
+    if (release === null) return refuse(socket, 'rate-limited')
     socket.on('close', release)
     this.#server.handleUpgrade(request, socket, head, (ws) => {
       const mayUse = (deploymentId: string) => mayUseDeployment(this.#parts.settings, deploymentId, origin, host)
@@ -102,8 +107,19 @@ function forwardedFor({ headers }: IncomingMessage): string | undefined {
   return headers['x-forwarded-for']?.toString()
 }
 
-function refuse(socket: Duplex, status: string): void {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+/** A browser sees none of this, but whoever asks why its sockets are refused does. */
+function refuse(socket: Duplex, code: ProblemCode, detail: { detail?: string } = {}): void {
+  const [status] = PROBLEMS[code]
+  const text = problemText(code, detail)
+  const later = status === 429 || status === 503 ? [`Retry-After: ${REFUSED_SECONDS}`] : []
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'Connection: close',
+    'Content-Type: application/problem+json',
+    `Content-Length: ${Buffer.byteLength(text)}`,
+    ...later,
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${text}`)
 }
 
 function spreadMs(parts: Parts): number {

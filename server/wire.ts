@@ -67,6 +67,13 @@ export function conversationTag(conversation: Conversation): string {
   return `W/"${conversation.version}.${conversation.lastSeq}"`
 }
 
+/** Whether a reader has this already: any tag of its list, compared weakly (RFC 9110, 13.1.2). */
+export function isKnown(ifNoneMatch: string | undefined, tag: string): boolean {
+  if (ifNoneMatch === undefined || ifNoneMatch === tag) return ifNoneMatch === tag
+  const bare = (one: string): string => one.trim().replace(/^W\//, '')
+  return ifNoneMatch.split(',').some((one) => bare(one) === '*' || bare(one) === bare(tag))
+}
+
 /** The fence that a write names; undefined where it names none. */
 export function fenceFrom(header: string | undefined): number | undefined | 'unreadable' {
   if (header === undefined) return undefined

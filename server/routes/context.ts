@@ -5,7 +5,7 @@ import { problem } from '../problem.ts'
 import { ContextParam, ContextWire, PutContextRequest } from '../schemas.ts'
 import { mayEnter } from '../session.ts'
 import type { ContextAnswer, ContextCondition, ContextValue } from '../store-context.ts'
-import { fenceFrom, versionFrom } from '../wire.ts'
+import { fenceFrom, isKnown, versionFrom } from '../wire.ts'
 import { entrance, operation, valid } from './common.ts'
 
 const PATH = '/api/v2/widget-context/:scope/:name'
@@ -33,7 +33,7 @@ export function contextRoutes(parts: Parts) {
       const present = typeof place === 'string' ? undefined : await contexts.get(place.scope, place.name)
       if (!present) return problem(c, 'unknown-context')
       const headers = { ETag: tag(present), 'Cache-Control': 'private, no-cache', Vary: 'Authorization' }
-      if (c.req.header('If-None-Match') === headers.ETag) return c.body(null, 304, headers)
+      if (isKnown(c.req.header('If-None-Match'), headers.ETag)) return c.body(null, 304, headers)
       return c.json({ ...c.req.valid('param'), ...present }, 200, headers)
     },
   )

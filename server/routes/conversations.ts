@@ -15,7 +15,7 @@ import {
 } from '../schemas.ts'
 import { mayEnter, mergeAttributes } from '../session.ts'
 import { type ChangeAnswer, type Full, ROUTING_BYTES_MAX } from '../store-conversations.ts'
-import { conversationTag, conversationWire, fenceFrom, versionFrom } from '../wire.ts'
+import { conversationTag, conversationWire, fenceFrom, isKnown, versionFrom } from '../wire.ts'
 import { entrance, idempotencyKey, operation, requestHash, valid } from './common.ts'
 
 const PATH = '/api/v2/messaging/conversations'
@@ -87,7 +87,7 @@ function oneRoutes(parts: Parts, app: Hono<Env>, enter: ReturnType<typeof entran
         'Cache-Control': 'private, no-cache',
         Vary: 'Authorization',
       }
-      if (c.req.header('If-None-Match') === headers.ETag) return c.body(null, 304, headers)
+      if (isKnown(c.req.header('If-None-Match'), headers.ETag)) return c.body(null, 304, headers)
       return c.json(conversationWire(conversation), 200, headers)
     },
   )

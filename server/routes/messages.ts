@@ -6,7 +6,7 @@ import { problem } from '../problem.ts'
 import { MessagesQuery, MessagesWire, PollQuery, PostedWire, PostMessageRequest } from '../schemas.ts'
 import { mayEnter } from '../session.ts'
 import { POLL_WAIT_MAX_MS, poll, STREAM_PATH, SUBPROTOCOL } from '../stream.ts'
-import { messageWire } from '../wire.ts'
+import { isKnown, messageWire } from '../wire.ts'
 import { attachedTo } from './attachments.ts'
 import { entrance, idempotencyKey, operation, requestHash, valid } from './common.ts'
 import { limited } from './guards.ts'
@@ -141,7 +141,7 @@ async function list(
   if (afterSeq === undefined) return problem(c, 'resync')
   // Computed from the conversation's row, so that an unchanged page costs no look at the messages.
   const etag = `W/"${conversationId}.${conversation.lastSeq}.${afterSeq}.${query.limit}"`
-  if (c.req.header('If-None-Match') === etag) return c.body(null, 304, { ...CACHE, ETag: etag })
+  if (isKnown(c.req.header('If-None-Match'), etag)) return c.body(null, 304, { ...CACHE, ETag: etag })
   const page = await parts.store.messages.after(conversationId, afterSeq, query.limit)
   // The page may be newer than the row by now; the answer never promises less than it brings.
   const lastSeq = Math.max(conversation.lastSeq, page.at(-1)?.seq ?? 0)

@@ -544,6 +544,19 @@ describe('context and snapshots', () => {
       visitor.call('/chat-state/persist', {
         body: { persistentSessionId, conversationId: null, timestamp, stateSnapshot },
       })
+    expect((await persist(clock + 5, { open: 'ahead' })).body).toEqual({ stored: true })
+    clock += 1
+    expect((await persist(clock, { open: 'later' })).body).toEqual({ stored: true })
+    expect((await visitor.open()).body.stateSnapshot).toEqual({ open: 'later' })
+  })
+
+  test('[SV39] an older snapshot changes nothing, and nobody else has a say', async () => {
+    const visitor = new Visitor(service)
+    const { body } = await visitor.open()
+    const persist = (timestamp: number, stateSnapshot: unknown, persistentSessionId = body.persistentSessionId) =>
+      visitor.call('/chat-state/persist', {
+        body: { persistentSessionId, conversationId: null, timestamp, stateSnapshot },
+      })
     expect((await persist(20, { open: true })).body).toEqual({ stored: true })
     expect((await persist(10, { open: false })).body).toEqual({ stored: false })
     expect((await persist(30, {}, 'another-session')).body).toMatchObject({ code: 'not-your-session' })

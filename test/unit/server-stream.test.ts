@@ -1,6 +1,9 @@
 // The live side over real sockets on loopback: first frame, backlog and live, expiry, limits, polls, drain.
 // Time is the service's injected clock and its own tick; nothing here waits for a wall clock.
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { createSessionService, type SessionService } from '../../server/index.ts'
@@ -162,6 +165,32 @@ describe('the first frame', () => {
     line.send({ type: 'auth', token: visitor.token, conversationId: conversation.id })
     expect((await line.closed).reason).toBe('origin-not-allowed')
   })
+})
+
+test.each([
+  { is: 'another address', path: '/elsewhere', code: 'not-found', status: 404 },
+  { is: 'another protocol', protocol: 'chat', code: 'invalid-request', status: 400 },
+  { is: 'another version of WebSocket', version: '7', code: 'malformed-request', status: 400 },
+  { is: 'a page of nobody', only: 'https://shop.example', code: 'origin-not-allowed', status: 403 },
+])('[SV89] $is is refused at the upgrade with a problem', async ({ path, protocol, version, only, code, status }) => {
+  const strict = await createSessionService({ deployments: { demo: only === undefined ? {} : { origins: [only] } } })
+  const { port } = new URL((await strict.listen(0)).url)
+  const headers = {
+    Connection: 'Upgrade',
+    Upgrade: 'websocket',
+    Origin: 'https://evil.example',
+    'Sec-WebSocket-Version': version ?? '13',
+    'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    'Sec-WebSocket-Protocol': protocol ?? 'holdfast.v2',
+  }
+  const sent = request({ port, path: path ?? '/api/v2/messaging/stream', headers }).end()
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+  expect(answer.headers['content-type']).toBe('application/problem+json')
+  expect([answer.statusCode, JSON.parse(await text(answer))]).toEqual([
+    status,
+    expect.objectContaining({ code, status }),
+  ])
+  await strict.close()
 })
 
 describe('what is heard', () => {

@@ -122,6 +122,21 @@ describe('methods', () => {
   })
 })
 
+test.each([
+  ['itself', (tag: string) => tag, 304],
+  ['itself, as a proxy writes it', (tag: string) => tag.replace('W/', ''), 304],
+  ['a list', (tag: string) => `"other", ${tag}`, 304],
+  ['anything', () => '*', 304],
+  ['others', () => '"other", W/"another"', 200],
+])('[SV90] an answer is left out for who has %s', async (_is, has, status) => {
+  const { id } = await visitor.begin()
+  await visitor.call('/api/v2/widget-context/session/a', { method: 'PUT', body: { value: 1 } })
+  for (const path of [`${PATH}/${id}`, `${PATH}/${id}/messages`, '/api/v2/widget-context/session/a']) {
+    const tag = (await visitor.call(path)).headers.get('ETag') ?? ''
+    expect((await visitor.call(path, { headers: { 'If-None-Match': has(tag) } })).status).toBe(status)
+  }
+})
+
 test('[SV85] two idempotency headers that differ are refused, and two that agree are one', async () => {
   const { id } = await visitor.begin()
   const post = (one: string, two: string) =>
