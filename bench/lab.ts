@@ -76,11 +76,18 @@ addEventListener('message', (event) => {
 addEventListener('install', () => skipWaiting())
 `
 
-export async function openLab(options: { deployments?: readonly string[] } = {}): Promise<Lab> {
-  const deployments = options.deployments ?? ['demo']
+export async function openLab(
+  options: { deployments?: readonly string[]; encrypted?: readonly string[] } = {},
+): Promise<Lab> {
+  const { deployments = ['demo'], encrypted = [] } = options
   const config = { deployments: Object.fromEntries(deployments.map((name) => [name, {}])) }
   const service = await startService({ entry: join(DIST, 'server/main.js'), config })
-  const site = await startSite({ dist: DIST, serviceUrl: service.url.replace('127.0.0.1', 'localhost'), deployments })
+  const site = await startSite({
+    dist: DIST,
+    serviceUrl: service.url.replace('127.0.0.1', 'localhost'),
+    deployments,
+    encrypted,
+  })
   site.overrides.set('/floor/sw.js', { status: 200, type: 'text/javascript', body: FLOOR_WORKER })
   const browser = await launch()
   const context = await browser.newContext()

@@ -4,6 +4,7 @@
 import { accept } from './accept.ts'
 import { cold } from './cold.ts'
 import { drain } from './drain.ts'
+import { encryption } from './encryption.ts'
 import { guard } from './guard.ts'
 import type { Figure } from './lab.ts'
 import { nodes } from './nodes.ts'
@@ -20,6 +21,7 @@ const BENCHES: { readonly [name: string]: () => Promise<readonly Figure[]> } = {
   service,
   nodes,
   guard,
+  encryption,
   queue,
   refresh,
 }

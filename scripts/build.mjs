@@ -21,6 +21,7 @@ const MODULES = {
   oauth: 'sw/platforms/oauth.ts',
   dpop: 'sw/platforms/dpop.ts',
   fetch: 'sw/fetch.ts',
+  encryption: 'sw/encryption.ts',
 }
 
 /** What few pages need is loaded by them alone. */
@@ -38,6 +39,7 @@ const BUNDLES = [
   [bundleBrowser, MODULES, {}],
   [bundleBrowser, { 'holdfast-sw': 'sw/prebuilt.ts' }, { format: 'iife' }],
   [bundleBrowser, { 'holdfast-sw-genesys': 'sw/prebuilt-genesys.ts' }, { format: 'iife' }],
+  [bundleBrowser, { 'holdfast-encryption': 'sw/prebuilt-encryption.ts' }, { format: 'iife' }],
   [bundleNode, { index: 'server/index.ts', main: 'server/main.ts' }, { folder: 'server' }],
   [bundleNode, { index: 'testing/index.ts' }, { folder: 'testing' }],
   [bundleNode, { main: 'public/serve.ts' }, { folder: 'demo-server' }],

@@ -15,6 +15,8 @@ export interface JsonConfig {
       readonly timings?: Partial<Timings>
       readonly guard?: GuardConfig | false
       readonly sharedDevice?: DeploymentConfig['sharedDevice']
+      /** What is stored of the conversation is sealed. Default: `false`. */
+      readonly encryption?: boolean
     }
   }
 }
@@ -49,7 +51,12 @@ const isSharing = (value: unknown): boolean =>
 const invalid = (reason: string): HoldfastError =>
   new HoldfastError('CONFIG_INVALID', `The configuration cannot be used: ${reason}`)
 
-export function parseConfig(json: unknown, makers: { readonly [type: string]: PlatformMaker }): WorkerConfig {
+/** @param encryption where a deployment may ask for it */
+export function parseConfig(
+  json: unknown,
+  makers: { readonly [type: string]: PlatformMaker },
+  encryption?: DeploymentConfig['encryption'],
+): WorkerConfig {
   if (!isObject(json) || !isObject(json.deployments)) throw invalid('it has no "deployments".')
   const deployments: { [name: string]: DeploymentConfig } = {}
   for (const [name, entry] of Object.entries(json.deployments as JsonConfig['deployments'])) {
@@ -63,17 +70,22 @@ export function parseConfig(json: unknown, makers: { readonly [type: string]: Pl
     if (entry.vault !== undefined && !VAULTS.includes(entry.vault)) {
       throw invalid(`deployment "${name}" has a "vault" that is none of: ${VAULTS.join(', ')}.`)
     }
-    const { vault, timings, guard, sharedDevice } = entry
+    const { vault, timings, guard, sharedDevice, encryption: isEncrypted = false } = entry
     if (guard !== undefined && guard !== false && !isObject(guard))
       throw invalid(`deployment "${name}" has a "guard" that is neither an object nor false.`)
     if (sharedDevice !== undefined && !isSharing(sharedDevice))
       throw invalid(`deployment "${name}" has a "sharedDevice" that is neither true nor false nor intervals above 0.`)
+    if (typeof isEncrypted !== 'boolean' || (isEncrypted && !encryption))
+      throw invalid(
+        `deployment "${name}" may have "encryption": true only where holdfast-encryption.js is imported first.`,
+      )
     deployments[name] = {
       platform: maker(platform),
       ...(vault === undefined ? {} : { vault }),
       ...(isObject(timings) ? { timings } : {}),
       ...(guard === undefined ? {} : { guard }),
       ...(sharedDevice === undefined ? {} : { sharedDevice }),
+      ...(isEncrypted && encryption ? { encryption } : {}),
     }
   }
   return { deployments }
@@ -92,20 +104,25 @@ export const keptAt = async (url: string): Promise<Response | undefined> =>
 export async function loadConfig(
   url: string,
   makers: { readonly [type: string]: PlatformMaker },
-  kept = keptAt(url),
+  kept: Promise<Response | undefined> | undefined = keptAt(url),
+  encryption?: DeploymentConfig['encryption'],
 ): Promise<WorkerConfig> {
   const config = await (await kept)
     ?.json()
-    .then((json: unknown) => parseConfig(json, makers))
+    .then((json: unknown) => parseConfig(json, makers, encryption))
     // Kept by another version, or changed by somebody: what the site says now is all there is.
     .catch(() => undefined)
-  if (config === undefined) return fetchConfig(url, makers)
+  if (config === undefined) return fetchConfig(url, makers, encryption)
   // The visitor who has just come waits for other things.
-  setTimeout(() => fetchConfig(url, makers).catch(() => {}), REFETCH_AFTER_MS)
+  setTimeout(() => fetchConfig(url, makers, encryption).catch(() => {}), REFETCH_AFTER_MS)
   return config
 }
 
-async function fetchConfig(url: string, makers: { readonly [type: string]: PlatformMaker }): Promise<WorkerConfig> {
+async function fetchConfig(
+  url: string,
+  makers: { readonly [type: string]: PlatformMaker },
+  encryption: DeploymentConfig['encryption'],
+): Promise<WorkerConfig> {
   const answer = await fetch(url, { cache: 'no-cache', signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) }).catch(
     () => undefined,
   )
@@ -120,7 +137,7 @@ async function fetchConfig(url: string, makers: { readonly [type: string]: Platf
   const json: unknown = await answer.json().catch(() => {
     throw invalid(`${url} is not JSON.`)
   })
-  const config = parseConfig(json, makers)
+  const config = parseConfig(json, makers, encryption)
   // Only what could be used is kept.
   const cache = await globalThis.caches?.open(CACHE).catch(() => undefined)
   await cache?.put(url, copy).catch(() => {})

@@ -8,6 +8,7 @@ import { SHARED_GRACE_MS, SHARED_IDLE_MS, type SharedDevice } from '../core/shar
 import { type AnswerTo, type Caller, type Command, PROTOCOL_VERSION } from '../core/wire.ts'
 import { isCaller, isCommand } from '../core/wire-guards.ts'
 import { clock, type OpenChannel, openChannel, pumpOf, random, tabLocksOf } from './browser.ts'
+import type { Around } from './encryption.ts'
 import { Engine } from './engine.ts'
 import type { Show } from './engine-tell.ts'
 import { screenOf } from './guard.ts'
@@ -35,6 +36,8 @@ export interface DeploymentConfig {
    * 5 000), nor `idleMs` without an act of the visitor (default 15 minutes). Default: `false`.
    */
   readonly sharedDevice?: boolean | Partial<SharedDevice>
+  /** `encryption` of `holdfast/encryption`, to seal what is stored of the conversation. Default: it is stored as it is. */
+  readonly encryption?: () => Around
 }
 
 export interface LeaseConfig {
@@ -68,10 +71,10 @@ interface Ground {
   readonly pump: Pump
 }
 
-function groundOf(deployment: string, pump: Pump): Ground {
+function groundOf(deployment: string, pump: Pump, { encryption }: DeploymentConfig): Ground {
   const channel = openChannel(deployment)
   const onProblem: StoreDeps['onProblem'] = (problem) => channel.publish({ v: 1, type: 'problem', ...problem })
-  return { channel, opening: openStore(deployment, { clock, onProblem }), pump: askedFor(pump) }
+  return { channel, opening: openStore(deployment, { clock, onProblem, around: encryption?.() }), pump: askedFor(pump) }
 }
 
 async function engineOn(
@@ -147,7 +150,7 @@ export function createHost(load: () => Promise<WorkerConfig>, incarnation: strin
   /** The ground is laid once: after a failure the pump is not asked for again. Nothing is stored for an unknown name. */
   async function build(deployment: string): Promise<Engine> {
     const config = configOf(await load(), deployment)
-    const ground = grounds.get(deployment) ?? groundOf(deployment, pump(deployment))
+    const ground = grounds.get(deployment) ?? groundOf(deployment, pump(deployment), config)
     grounds.set(deployment, ground)
     const engine = await engineOn(ground, deployment, config, incarnation)
     running.add(engine)

@@ -3,6 +3,7 @@
 
 import { pumpOf, random } from './browser.ts'
 import { type JsonConfig, loadConfig, parseConfig } from './config.ts'
+import { encryption } from './encryption.ts'
 import { electedPump } from './election.ts'
 import { createHost, type Host, type WorkerConfig } from './host.ts'
 import { sessionService } from './platforms/session-service.ts'
@@ -12,9 +13,9 @@ const MAKERS = { 'session-service': sessionService }
 /** @param config the deployments, or the address of their JSON */
 export function startLocal(config: WorkerConfig | JsonConfig | string): Host {
   const load = async (): Promise<WorkerConfig> => {
-    if (typeof config === 'string') return loadConfig(config, MAKERS)
+    if (typeof config === 'string') return loadConfig(config, MAKERS, undefined, encryption)
     const isReady = Object.values(config.deployments).every(({ platform }) => typeof platform === 'function')
-    return isReady ? (config as WorkerConfig) : parseConfig(config, MAKERS)
+    return isReady ? (config as WorkerConfig) : parseConfig(config, MAKERS, encryption)
   }
   let loading: Promise<WorkerConfig> | undefined
   const once = () => {

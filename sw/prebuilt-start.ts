@@ -3,10 +3,13 @@
 
 import { HoldfastError } from '../core/errors.ts'
 import { keptAt, loadConfig, type PlatformMaker } from './config.ts'
-import type { WorkerConfig } from './host.ts'
+import type { DeploymentConfig, WorkerConfig } from './host.ts'
 import { startWorker } from './worker.ts'
 
-declare const self: ServiceWorkerGlobalScope & { holdfastConfig?: string }
+declare const self: ServiceWorkerGlobalScope & {
+  holdfastConfig?: string
+  holdfastEncryption?: NonNullable<DeploymentConfig['encryption']>
+}
 
 export function startPrebuilt(makers: { readonly [type: string]: PlatformMaker }): void {
   const url = self.holdfastConfig ?? new URL(self.location.href).searchParams.get('config')
@@ -19,7 +22,7 @@ export function startPrebuilt(makers: { readonly [type: string]: PlatformMaker }
       const message = 'The worker has no configuration: register it with "?config=/path/to/config.json".'
       return Promise.reject(new HoldfastError('CONFIG_INVALID', message))
     }
-    loading ??= loadConfig(url, makers, kept).catch((error: unknown) => {
+    loading ??= loadConfig(url, makers, kept, self.holdfastEncryption).catch((error: unknown) => {
       loading = undefined
       kept = undefined
       throw error

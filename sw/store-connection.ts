@@ -4,6 +4,7 @@
 import { openDB } from 'idb'
 import type { Clock } from '../core/ports.ts'
 import { SCHEMA_VERSION } from '../core/state.ts'
+import type { Around } from './encryption.ts'
 import { type Database, type Schema, STORES, type Transaction, upgrade } from './store-schema.ts'
 
 export const OPEN_TIMEOUT_MS = 3_000
@@ -44,8 +45,11 @@ async function openWith(name: string, seed: Seed, blocking: () => void): Promise
 
 type Seed = (database: Database) => Promise<void>
 
-/** @param seed fills a database in which there is nothing */
-export function connectTo(name: string, clock: Clock, seed: Seed = async () => {}): Connection {
+/**
+ * @param seed fills a database in which there is nothing
+ * @param around what every transaction is wrapped in
+ */
+export function connectTo(name: string, clock: Clock, seed: Seed = async () => {}, around?: Around): Connection {
   let current: Promise<Database> | undefined
 
   const within = <T>(ms: number, work: Promise<T>): Promise<T> =>
@@ -84,7 +88,7 @@ export function connectTo(name: string, clock: Clock, seed: Seed = async () => {
           const transaction = (await opening).transaction(STORES, mode, { durability })
           abort = () => transaction.abort()
           transaction.done.catch(ignore)
-          return await within(OPERATION_TIMEOUT_MS, work(transaction))
+          return await within(OPERATION_TIMEOUT_MS, work(around?.(transaction) ?? transaction))
         } catch (error) {
           try {
             abort()

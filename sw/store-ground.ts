@@ -5,6 +5,7 @@ import { type ErrorCode, HoldfastError, isHoldfastError } from '../core/errors.t
 import { type Entry, OUTBOX_ENTRIES_MAX } from '../core/outbox.ts'
 import type { Clock } from '../core/ports.ts'
 import type { Slots } from '../core/state.ts'
+import type { Around } from './encryption.ts'
 import { memoryStore, type OpenStore } from './memory-store.ts'
 import { type Connection, ignore, isLost } from './store-connection.ts'
 import { oldest, survive } from './store-records.ts'
@@ -18,6 +19,8 @@ export interface StoreDeps {
   onProblem(problem: { readonly code: ErrorCode; readonly message: string }): void
   /** What the browser says of its room. Default: `navigator.storage`, where there is one. */
   readonly room?: Estimates | undefined
+  /** Seals what is written and opens what is read. Default: nothing does. */
+  readonly around?: Around | undefined
 }
 
 /** Runs work on the disk, or `instead` on the store in memory once that has taken its place. */

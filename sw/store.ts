@@ -15,10 +15,10 @@ export type { StoreDeps } from './store-ground.ts'
 
 /** Opens the store of a deployment. It never fails: without a database it is one in memory, and `onProblem` says so. */
 export async function openStore(deployment: string, deps: StoreDeps): Promise<OpenStore> {
-  const { clock, onProblem } = deps
+  const { clock, onProblem, around } = deps
   const name = databaseOf(deployment)
   let last: Slots | undefined
-  const connection = connectTo(name, clock, (database) => exhume(name, database))
+  const connection = connectTo(name, clock, (database) => exhume(name, database), around)
   const ground = groundOf(name, connection, deps, () => last)
   await ground.open()
   const { use, useWithRoom, watchRoom } = ground

@@ -29,6 +29,8 @@ export interface SiteOptions {
   readonly timings?: Record<string, number>
   /** What else the worker's configuration says of each deployment. */
   readonly deployment?: Record<string, unknown>
+  /** Names of the deployments of which the worker seals what it stores. Default: none. */
+  readonly encrypted?: readonly string[]
 }
 
 const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>site</title><link rel="icon" href="data:,">
@@ -42,12 +44,13 @@ export async function startSite({
   vault = 'broker',
   timings = {},
   deployment = {},
+  encrypted = [],
 }: SiteOptions): Promise<Site> {
   const overrides: Site['overrides'] = new Map()
   const platform = { type: 'session-service', url: serviceUrl }
-  const config = {
-    deployments: Object.fromEntries(deployments.map((name) => [name, { platform, vault, timings, ...deployment }])),
-  }
+  const configOf = (name: string) => ({ platform, vault, timings, encryption: encrypted.includes(name), ...deployment })
+  const config = { deployments: Object.fromEntries(deployments.map((name) => [name, configOf(name)])) }
+  const worker = encrypted.length > 0 ? ['holdfast-encryption.js', 'holdfast-sw.js'] : ['holdfast-sw.js']
   const site = { version: 1 }
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://site').pathname
@@ -60,7 +63,7 @@ export async function startSite({
       return send(
         200,
         'text/javascript',
-        `${readFileSync(join(dist, 'holdfast-sw.js'), 'utf8')}\n// version ${site.version}`,
+        `${worker.map((file) => readFileSync(join(dist, file), 'utf8')).join('\n')}\n// version ${site.version}`,
       )
     }
     if (/^\/holdfast\/[\w./-]+\.js$/.test(path) && !path.includes('..')) {

@@ -80,6 +80,9 @@ test('[BD10] every exported file and every program is packed', () => {
     ...Object.values(manifest.bin),
     './dist/holdfast-sw.js',
     './dist/holdfast-sw-genesys.js',
+    './dist/holdfast-encryption.js',
+    './dist/holdfast-hub.js',
+    './dist/hub.html',
   ].map((path) => path.slice(2))
   expect(wanted.filter((path) => !packed.includes(path))).toEqual([])
 })

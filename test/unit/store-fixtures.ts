@@ -3,6 +3,7 @@
 import 'fake-indexeddb/auto'
 import { type IDBPDatabase, openDB } from 'idb'
 import { afterEach, vi } from 'vitest'
+import type { Around } from '../../sw/encryption.ts'
 import type { OpenStore } from '../../sw/memory-store.ts'
 import { openStore } from '../../sw/store.ts'
 import { OPERATION_TIMEOUT_MS } from '../../sw/store-connection.ts'
@@ -52,7 +53,7 @@ export interface Bench {
   readonly deployment: string
   readonly clock: ManualClock
   readonly problems: { code: string; message: string }[]
-  open(room?: Estimates): Promise<OpenStore>
+  open(room?: Estimates, around?: Around): Promise<OpenStore>
   /** Lets every deadline pass until the work is settled. */
   outlast<T>(work: Promise<T>): Promise<T>
   /** A connection of its own, for what no store would do. */
@@ -69,9 +70,9 @@ export function bench(): Bench {
     deployment,
     clock,
     problems,
-    async open(room) {
+    async open(room, around) {
       const onProblem = (problem: Bench['problems'][number]) => void problems.push(problem)
-      const store = await openStore(deployment, { clock, onProblem, room })
+      const store = await openStore(deployment, { clock, onProblem, room, around })
       done.push(() => store.close())
       return store
     },
