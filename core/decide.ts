@@ -81,11 +81,14 @@ export function wantedBy(inputs: readonly Input[], last: Slots | undefined, env:
   return { runEntries: mayPlan(inputs, last, env) ? RUN_ENTRIES_MAX + settled : 0, keys: [...keys], isDurable }
 }
 
-/** A lane that is already being sent needs no reading until its run has ended. */
+/**
+ * A lane that is already being sent needs no reading until its run has ended, nor does one that cannot be sent: should the
+ * turn find otherwise, the next one looks at once.
+ */
 function mayPlan(inputs: readonly Input[], last: Slots | undefined, env: Env): boolean {
   if (!env.pump) return false
   if (last === undefined || !inputs.every(isTraffic)) return true
-  return isDue(laneOf(last.outbox, laneNameOf(last.session)).attempt, env)
+  return isFlowing({ slots: last, env }) && isDue(laneOf(last.outbox, laneNameOf(last.session)).attempt, env)
 }
 
 /** What comes while a run is being sent, and does not end it. */
@@ -221,7 +224,7 @@ function start(draft: Draft, planned: LeasePlan, { isDurable }: Wanted, spec?: L
 }
 
 /** Is there an open conversation and a token? */
-const isFlowing = ({ slots: { session, lease }, env }: Draft): boolean =>
+const isFlowing = ({ slots: { session, lease }, env }: Pick<Draft, 'slots' | 'env'>): boolean =>
   isConversationOpen(session) && !session.isNewWanted && !needsOpening(session, env.now) && isUsable(lease, env.now)
 
 /** Everything that needs both. */

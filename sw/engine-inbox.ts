@@ -5,7 +5,7 @@ import { isHoldfastError } from '../core/errors.ts'
 import type { Input, Reply } from '../core/inputs.ts'
 
 /** So many inputs share one transaction at most. */
-const BATCH_MAX = 512
+const BATCH_MAX = 1_024
 
 export interface Submission {
   readonly input: Input
