@@ -15,7 +15,10 @@ export const RETRY_AFTER_MAX_MS = 24 * 60 * 60 * 1_000
  */
 export function backoffMs(count: number, random: number, retryAfterMs = 0): number {
   const ceiling = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** Math.min(count - 1, 30))
-  return Math.max(floorMs(retryAfterMs), Math.floor(random * ceiling))
+  const wishMs = floorMs(retryAfterMs)
+  // What is wished of everybody at the same moment would bring them all back at the same moment.
+  const spread = wishMs > 0 ? wishMs + random * BACKOFF_BASE_MS : 0
+  return Math.floor(Math.max(spread, random * ceiling))
 }
 
 /** A hint as far as it makes sense. What is no number is no hint. */

@@ -83,9 +83,10 @@ export class Feeds {
     if (news.length > 0) feed.tell(news.slice(0, POLL_FRAMES_MAX))
   }
 
-  /** The service stops: sockets are closed, polls answer what they have. */
-  restart(): void {
-    for (const end of [...this.#sockets]) end.close(1012, 'going away')
+  /** The service stops: sockets are closed, polls answer what they have. In good order, each is told when to come back. */
+  restart(spreadMs = 0): void {
+    for (const end of [...this.#sockets])
+      end.close(1012, 'going away', spreadMs && this.#world.dice.between(0, spreadMs))
     for (const finish of [...this.#polls]) finish()
   }
 
@@ -164,8 +165,9 @@ export class SocketEnd {
     if (this.#feed !== undefined) this.#feeds.delete(this.#feed)
   }
 
-  close(code: number, reason: string): void {
+  close(code: number, reason: string, afterMs = 0): void {
     if (this.#isClosed) return
+    if (afterMs > 0) this.#wire.send({ type: 'reconnect', afterMs })
     this.gone()
     this.#wire.close(code, reason)
   }

@@ -23,9 +23,9 @@ describe('backoff', () => {
     { count: 5, random: 0.5, retryAfterMs: 0, ms: 8_000 },
     { count: 6, random: 0.5, retryAfterMs: 0, ms: 15_000 },
     { count: 1_000, random: 0.999, retryAfterMs: 0, ms: 29_970 },
-    { count: 1, random: 0.5, retryAfterMs: 7_000, ms: 7_000 },
+    { count: 1, random: 0.5, retryAfterMs: 7_000, ms: 7_500 },
     { count: 6, random: 0.9, retryAfterMs: 7_000, ms: 27_000 },
-    { count: 1, random: 0.5, retryAfterMs: Number.POSITIVE_INFINITY, ms: RETRY_AFTER_MAX_MS },
+    { count: 1, random: 0.5, retryAfterMs: Number.POSITIVE_INFINITY, ms: RETRY_AFTER_MAX_MS + 500 },
     { count: 1, random: 0.5, retryAfterMs: Number.NaN, ms: 500 },
     { count: 1, random: 0.5, retryAfterMs: -60_000, ms: 500 },
   ])('[SN1] failure $count with the draw $random and the hint $retryAfterMs waits $ms ms', ({ ms, ...row }) => {
@@ -82,9 +82,9 @@ describe('starting and failing', () => {
   })
 
   test.each([
-    { hint: 90 * SECOND, retryAt: NOW + 90 * SECOND, floorAt: NOW + 90 * SECOND },
+    { hint: 90 * SECOND, retryAt: NOW + 90 * SECOND + 500, floorAt: NOW + 90 * SECOND },
     { hint: 100, retryAt: NOW + 1_000, floorAt: NOW + 100 },
-    { hint: 90 * 24 * HOUR, retryAt: NOW + RETRY_AFTER_MAX_MS, floorAt: NOW + RETRY_AFTER_MAX_MS },
+    { hint: 90 * 24 * HOUR, retryAt: NOW + RETRY_AFTER_MAX_MS + 500, floorAt: NOW + RETRY_AFTER_MAX_MS },
     { hint: Number.NaN, retryAt: NOW + 1_000, floorAt: 0 },
   ])('[SN5] a wish of $hint ms is kept as an instant', ({ hint, retryAt, floorAt }) => {
     expect(fail(running, claimOf(running), env(), hint)).toMatchObject({ retryAt, floorAt })

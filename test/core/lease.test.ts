@@ -138,7 +138,7 @@ describe('what an answer changes', () => {
     {
       failure: 'a 429 with Retry-After',
       retryAfterMs: 90 * SECOND,
-      retryAt: NOW + 90 * SECOND,
+      retryAt: NOW + 90 * SECOND + 500,
       hurried: NOW + 90 * SECOND,
     },
   ])('[LE10] $failure keeps the lease, and its token is used while it lives', ({ retryAfterMs, retryAt, hurried }) => {

@@ -227,7 +227,7 @@ describe('a run', () => {
     { input: { type: 'send-failed', lane: '1', claim }, attempt: { ...waiting, count: 1, retryAt: NOW + 500 } },
     {
       input: { type: 'send-failed', lane: '1', claim, retryAfterMs: MINUTE },
-      attempt: { ...waiting, count: 1, retryAt: NOW + MINUTE, floorAt: NOW + MINUTE, wishedAt: NOW },
+      attempt: { ...waiting, count: 1, retryAt: NOW + MINUTE + 500, floorAt: NOW + MINUTE, wishedAt: NOW },
     },
     { input: { type: 'send-failed', lane: '1', claim: { key: 'a', count: 9 } }, attempt: running },
   ] as const)(

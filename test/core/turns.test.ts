@@ -131,7 +131,7 @@ describe('from nothing to live', () => {
 describe('a platform that does not open', () => {
   test.each([
     { outcome: UNREACHABLE, phase: 'reconnecting', again: 500 },
-    { outcome: failure('retry-at', { retryAfterMs: HOUR }), phase: 'reconnecting', again: HOUR },
+    { outcome: failure('retry-at', { retryAfterMs: HOUR }), phase: 'reconnecting', again: HOUR + 500 },
     { outcome: failure('refuse', { code: 'DEPLOYMENT_UNKNOWN' }), phase: 'ended', again: undefined },
     { outcome: failure('auth-required', { code: 'LEASE_REVOKED' }), phase: 'auth-required', again: undefined },
   ])('[SN28] $outcome.verdict shows as $phase, is told once, and is asked again in $again ms', async (row) => {

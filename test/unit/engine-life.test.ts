@@ -127,7 +127,7 @@ describe('tabs', () => {
     const one = await liveRig({ platform: { send: async () => failure('retry-at', { retryAfterMs: 5 * MINUTE }) } })
     await one.enqueue('a')
     await drained()
-    expect(one.told('wake-at').at(-1)).toEqual({ v: 1, type: 'wake-at', at: one.clock.now() + 5 * MINUTE })
+    expect(one.told('wake-at').at(-1)).toEqual({ v: 1, type: 'wake-at', at: one.clock.now() + 5 * MINUTE + 500 })
   })
 
   test('[EN10] no notice holds a token, a text or an attribute', async () => {
