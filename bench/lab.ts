@@ -2,7 +2,7 @@
 // The floor's worker is served by the same site, in a scope of its own, so both live in one browser and on one disk.
 
 import { join } from 'node:path'
-import { type Browser, type BrowserContext, chromium, type Page } from '@playwright/test'
+import { type Browser, type BrowserContext, chromium, type LaunchOptions, type Page } from '@playwright/test'
 import { findBrowser } from '../scripts/browsers.mjs'
 import { type ServiceProcess, startService } from '../testing/service.ts'
 import { type Site, startSite } from '../testing/site.ts'
@@ -76,8 +76,9 @@ addEventListener('message', (event) => {
 addEventListener('install', () => skipWaiting())
 `
 
+/** @param options.profile a folder: what is stored is on the disk then, and not in the memory of a private window */
 export async function openLab(
-  options: { deployments?: readonly string[]; encrypted?: readonly string[] } = {},
+  options: { deployments?: readonly string[]; encrypted?: readonly string[]; profile?: string } = {},
 ): Promise<Lab> {
   const { deployments = ['demo'], encrypted = [] } = options
   const config = { deployments: Object.fromEntries(deployments.map((name) => [name, {}])) }
@@ -89,8 +90,11 @@ export async function openLab(
     encrypted,
   })
   site.overrides.set('/floor/sw.js', { status: 200, type: 'text/javascript', body: FLOOR_WORKER })
-  const browser = await launch()
-  const context = await browser.newContext()
+  const { profile } = options
+  const context =
+    profile === undefined
+      ? await (await launch()).newContext()
+      : await chromium.launchPersistentContext(profile, await launching())
   return {
     context,
     service,
@@ -109,14 +113,17 @@ export async function openLab(
       await session.detach()
     },
     close: async () => {
-      await browser.close()
+      await context.close()
+      await context.browser()?.close()
       await site.close()
       await service.close()
     },
   }
 }
 
-export async function launch(): Promise<Browser> {
+export const launch = async (): Promise<Browser> => chromium.launch(await launching())
+
+async function launching(): Promise<LaunchOptions> {
   const found = await findBrowser('chromium')
   const args = [
     '--disable-gpu',
@@ -126,7 +133,7 @@ export async function launch(): Promise<Browser> {
     '--disable-component-update',
     '--disable-sync',
   ]
-  return chromium.launch({ args, ...(found?.source === 'system' ? { executablePath: found.path } : {}) })
+  return { args, ...(found?.source === 'system' ? { executablePath: found.path } : {}) }
 }
 
 /** Runs in the page: `floor(type, value)` is one round trip to the floor's worker. */

@@ -12,6 +12,7 @@ import { queue } from './queue.ts'
 import { refresh } from './refresh.ts'
 import { service } from './service.ts'
 import { tabs } from './tabs.ts'
+import { wipe } from './wipe.ts'
 
 const BENCHES: { readonly [name: string]: () => Promise<readonly Figure[]> } = {
   accept,
@@ -24,6 +25,7 @@ const BENCHES: { readonly [name: string]: () => Promise<readonly Figure[]> } = {
   encryption,
   queue,
   refresh,
+  wipe,
 }
 
 const args = process.argv.slice(2)
