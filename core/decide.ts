@@ -76,6 +76,8 @@ export function wantedBy(inputs: readonly Input[], last: Slots | undefined, env:
     isDurable ||=
       (input.type === 'command' && !['mark-read', 'route'].includes(input.command.type)) ||
       input.type === 'opened' ||
+      input.type === 'identified' ||
+      input.type === 'joining' ||
       input.type === 'refreshed'
   }
   return { runEntries: mayPlan(inputs, last, env) ? RUN_ENTRIES_MAX + settled : 0, keys: [...keys], isDurable }

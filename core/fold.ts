@@ -4,7 +4,7 @@
 import { problemOf } from './advice.ts'
 import { viewOf } from './attach.ts'
 import { answers, type Claim, hurry } from './attempt.ts'
-import { logout } from './commands.ts'
+import { forget, logout } from './commands.ts'
 import { type Draft, entryOf, outbox, receive, rowOf, transcript } from './draft.ts'
 import { attached } from './fold-attach.ts'
 import { told } from './fold-told.ts'
@@ -13,7 +13,7 @@ import { denied, foldLease, lease, proved, reject } from './fold-lease.ts'
 import { context, heard, hurryAll, session } from './fold-parts.ts'
 import { leaseOf } from './leases.ts'
 import type { Outcome } from './ports.ts'
-import { newSession } from './session.ts'
+import { newSession, type Opened, type Session } from './session.ts'
 import type { Row } from './transcript.ts'
 
 type Failure = Outcome<never> & { ok: false }
@@ -38,6 +38,9 @@ export function fold(draft: Draft, input: Happening): void {
       return opened(draft, input)
     case 'identified':
       return identified(draft, input)
+    case 'joining':
+      if (input.epoch === draft.slots.session.epoch) session(draft, input)
+      return
     case 'parted':
       return parted(draft, input)
     case 'refreshed':
@@ -103,7 +106,9 @@ const later = (claim: Claim, failure: Failure) => ({ claim, retryAfterMs: failur
 function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'opened' }): void {
   if (!answers(draft.slots.session.opening, claim)) return
   if (outcome.ok) {
-    const { grant } = outcome.value
+    const { grant, opened: found } = outcome.value
+    // Another user signed in, and the answer was lost: nothing of the one before is theirs.
+    if (isAnother(draft.slots.session, found)) return forget(draft, SIGNED_OUT)
     if (grant !== undefined) lease(draft, { type: 'granted', grant })
     session(draft, { type: 'opened', claim, opened: outcome.value.opened })
     return heard(draft)
@@ -116,6 +121,11 @@ function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'o
   if (isFinal) session(draft, { type: 'open-refused', claim, code: outcome.code })
   else session(draft, { type: 'open-failed', ...later(claim, outcome) })
 }
+
+const SIGNED_OUT = { isSignedOut: true, farewell: null, will: null }
+
+const isAnother = ({ userSession }: Session, { isAuthenticated, sessionId }: Opened): boolean =>
+  isAuthenticated && userSession !== undefined && userSession !== sessionId
 
 function identified(draft: Draft, { epoch, opened, grant }: Input & { type: 'identified' }): void {
   const { session: present } = draft.slots

@@ -9,7 +9,7 @@ import type { AskAction } from './leases.ts'
 import type { Backfilled, Outcome, StreamReport } from './ports.ts'
 import type { SendAction } from './sends.ts'
 import type { ConnectAction, MakeAction, OpenAction, PartAction } from './phases.ts'
-import type { Conversation, Opened } from './session.ts'
+import type { Conversation, Joining, Opened } from './session.ts'
 import type { BackfillAction } from './transcript.ts'
 import type { Attributes, Command, EpochMs } from './wire.ts'
 
@@ -62,6 +62,7 @@ export type Input =
     }
   /** The platform has joined the session to a user: that of the epoch, who may have begun with it. */
   | { readonly type: 'identified'; readonly epoch: string; readonly opened: Opened; readonly grant: Grant }
+  | { readonly type: 'joining'; readonly epoch: string; readonly step: Joining }
   | { readonly type: 'parted'; readonly claim: Claim; readonly outcome: Outcome<null> }
   | { readonly type: 'refreshed'; readonly claim: Claim; readonly outcome: Outcome<Grant>; readonly lease?: string }
   | { readonly type: 'made'; readonly claim: Claim; readonly outcome: Outcome<Made>; readonly generation: number }

@@ -4,12 +4,14 @@
 import { type Attempt, answers, type Claim, type Env, fail, hurry, IDLE } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
 import { after } from './behind.ts'
+import { doubted, type Joining, settled } from './joining.ts'
 import { type Expiry, expiryOf, isDoubtful, NO_EXPIRY } from './expiry.ts'
 import type { Sealed } from './lease.ts'
 import { CLOSED, down, type Stream, streamClosed, streamOpened } from './live.ts'
 import type { Attributes, ConversationState, EpochMs } from './wire.ts'
 
 export { behind } from './behind.ts'
+export type { Joining } from './joining.ts'
 export { CLOSED } from './live.ts'
 
 export interface Conversation {
@@ -32,6 +34,8 @@ export interface Session {
   readonly isAuthenticated: boolean
   /** The session of the user who signed in last: in another one, somebody else is signed in. */
   readonly userSession?: string
+  /** The service was asked to join it to a user: until the answer is here nobody knows whose it is. */
+  readonly isJoining?: true
   readonly expiresAt: EpochMs
   readonly expiry: Expiry
   readonly conversation: Conversation | null
@@ -85,6 +89,7 @@ export type SessionInput =
   | { readonly type: 'started' }
   | { readonly type: 'opened'; readonly claim: Claim; readonly opened: Opened }
   | { readonly type: 'identified'; readonly opened: Opened }
+  | { readonly type: 'joining'; readonly step: Joining }
   | { readonly type: 'open-failed'; readonly claim: Claim; readonly retryAfterMs?: number }
   | { readonly type: 'open-refused'; readonly claim: Claim; readonly code: ErrorCode }
   | { readonly type: 'made'; readonly claim: Claim; readonly conversation: Conversation }
@@ -157,11 +162,14 @@ export function needsOpening(session: Session, now: EpochMs): boolean {
 export function reduce(session: Session, input: SessionInput, env: Env): Session {
   switch (input.type) {
     case 'started':
-      return { ...session, stream: down(session.stream), tabs: 0 }
+      return { ...(session.isJoining ? doubted(session) : session), stream: down(session.stream), tabs: 0 }
     case 'opened':
       return answers(session.opening, input.claim) ? adopt(session, input.opened, env) : session
     case 'identified':
-      return adopt(session, input.opened, env)
+      return settled(adopt(session, input.opened, env))
+    case 'joining':
+      if (input.step === 'asked') return { ...session, isJoining: true }
+      return input.step === 'unknown' ? doubted(session) : settled(session)
     case 'open-failed':
       return { ...session, opening: fail(session.opening, input.claim, env, input.retryAfterMs) }
     case 'open-refused':

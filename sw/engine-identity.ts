@@ -64,9 +64,13 @@ async function asked(desk: SignIn, epoch: string, identity: string): Promise<Ans
   for (let tries = 1; ; tries++) {
     const { slots, token } = await ready(desk, epoch, deadline)
     const conversationId = slots.session.conversation?.id ?? null
+    // Before it is asked: whoever finds this finds out whose the session is before anything of it is used.
+    await desk.submit({ type: 'joining', epoch, step: 'asked' })
     const outcome = await authenticate({ token: token.value, identity, conversationId })
     if (outcome.ok) return outcome.value
     const { verdict, code, reason } = outcome
+    const isRefused = verdict === 'refuse' || verdict === 'refresh'
+    await desk.submit({ type: 'joining', epoch, step: isRefused ? 'refused' : 'unknown' })
     if (verdict !== 'refresh' || tries === TRIES_MAX) throw failed(code, reason)
     await desk.submit({ type: 'rejected', generation: token.generation })
   }

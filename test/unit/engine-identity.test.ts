@@ -5,7 +5,7 @@ import type { Outcome, PlainGrant, Platform } from '../../core/ports.ts'
 import type { Opened } from '../../core/session.ts'
 import { failure, MINUTE, opening, UNREACHABLE } from '../core/fixtures.ts'
 import { conversation } from '../core/fixtures.ts'
-import { liveRig, type Options, type Rig, rig } from './engine-fixtures.ts'
+import { liveRig, type Options, type Rig, rig, watchedStore } from './engine-fixtures.ts'
 
 type Answer = Outcome<{ opened: Opened; grant: PlainGrant }>
 
@@ -59,9 +59,10 @@ describe('signing in', () => {
   test('[ID2] a refusal, and a service that does not answer, change nothing', async () => {
     for (const answer of [failure('refuse', { code: 'IDENTITY_REFUSED' }), UNREACHABLE]) {
       const one = await live(answering(answer).authenticate)
-      const before = await stored(one)
+      const { rev: _, lease: __, ...before } = (await one.pull()).snapshot
       await expect(signIn(one)).rejects.toMatchObject({ code: answer.code })
-      expect(await stored(one)).toBe(before)
+      await one.clock.advance(MINUTE)
+      expect((await one.pull()).snapshot).toMatchObject(before)
     }
   })
 
@@ -155,4 +156,30 @@ describe('another user', () => {
     await signIn(one)
     expect(await stored(one)).not.toContain('of the first')
   })
+
+  test.each(['the answer is lost', 'the worker is killed'])(
+    '[ID9] is not mixed with the one before where %s',
+    async (how) => {
+      const disk = watchedStore([])
+      const answer = how === 'the answer is lost' ? UNREACHABLE : new Promise<Answer>(() => {})
+      const { authenticate } = answering(signedIn(), answer)
+      const open = async () => opens
+      let opens: Answer = { ok: true, value: { opened: opening({ conversation: null }), grant } }
+      const platform = { open, authenticate: authenticate as NonNullable<typeof authenticate> }
+      const one = await liveRig({ disk, platform })
+      await signIn(one)
+      await one.run({ type: 'set-context', key: 'k', delta: { cart: 'of the first' } })
+      // The service has joined the session to another user, and nobody here knows.
+      opens = another()
+      const signing = one.run({ type: 'authenticate', token: 'jwt' }).catch(() => {})
+      await one.clock.advance(MINUTE)
+      if (how === 'the worker is killed') {
+        const next = rig({ disk, incarnation: 'w2', platform })
+        next.clock.time = one.clock.time
+        await next.pull()
+        await next.clock.advance(MINUTE)
+      } else await signing
+      expect(await stored(one)).not.toMatch(/of the first|"s1"/)
+    },
+  )
 })
