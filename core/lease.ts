@@ -130,8 +130,12 @@ export function reduce(lease: Lease, input: LeaseInput, env: Env): Lease {
   if (lease.status === 'lost' || lease.refresh === undefined) return lease
   switch (input.type) {
     case 'refreshed': {
-      const rejections = lease.status === 'held' ? lease.rejections : 0
-      return answers(lease.refresh, input.claim) ? hold(lease, input.grant, rejections, env) : lease
+      const { refresh } = lease
+      if (!answers(refresh, input.claim)) return lease
+      const held = hold(lease, input.grant, lease.status === 'held' ? lease.rejections : 0, env)
+      // A later try may have left with the cookie that this one has brought: its answer is still to come, under its key.
+      const isAgain = refresh.status === 'running' && refresh.count > input.claim.count && !input.grant.refresh
+      return isAgain && held.status === 'held' ? { ...held, refresh } : held
     }
     case 'refresh-failed':
       return { ...lease, refresh: fail(lease.refresh, input.claim, env, input.retryAfterMs) }

@@ -22,6 +22,15 @@ const lost: Lease = { status: 'lost', generation: 3, code: 'LEASE_REVOKED' }
 const running: Attempt = { status: 'running', key: 'r', count: 1, owner: 'w1', retryAt: NOW + 15 * SECOND }
 const claim = { key: 'r', count: 1 }
 
+test('[LE23] a try that left with the cookie of the one before it is still awaited, under its key', () => {
+  const again: Attempt = { ...running, count: 2 }
+  const { refresh: _, ...byCookie } = grant()
+  const lease = asJson(reduce(held({ refresh: again }), { type: 'refreshed', claim, grant: byCookie }, env()))
+  expect(lease).toMatchObject({ status: 'held', generation: 4, refresh: again })
+  // It died with its worker: the next one asks again, and under no other key.
+  expect(plan(lease, env({ owner: 'w2' })).action?.claim).toEqual({ key: 'r', count: 3 })
+})
+
 describe('when', () => {
   test.each([
     { lifetimeMs: HOUR, draw: 0.5, beforeMs: 5 * MINUTE },

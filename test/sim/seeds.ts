@@ -14,6 +14,10 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly caught: str
   { seed: 3932, caught: 'an opening that was given up and the refresh after it looked like theft' },
   { seed: 900555, caught: 'a wipe that failed once was never tried again, and kept the next visitor out' },
   { seed: 31, caught: 'what had made way on the disk could not be read back' },
+  {
+    seed: 1003149,
+    caught: 'a try on the wire was forgotten when an earlier one succeeded, and its cookie used under another key',
+  },
   { seed: 100230, caught: 'older messages were asked for before the Retry-After' },
 ]
 
