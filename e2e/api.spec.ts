@@ -169,6 +169,9 @@ test('[PG13] context is set, read, removed and limited; nothing of a refused cha
 
 test.describe('the outbox', () => {
   const list = (tab: Tab): Promise<readonly OutboxItem[]> => tab.page.evaluate(() => globalThis.chat.outbox.list())
+  /** While it is on the wire it cannot be had: then the outcome is waited for, as `OUTBOX_INFLIGHT` says to. */
+  const done = (tab: Tab, work: (key: string) => unknown, key = ''): Promise<void> =>
+    expect.poll(async () => (await failureOf(tab.page, work, key))?.code ?? 'done').toBe('done')
 
   test('[OB35] is listed, an entry cancelled and another edited, before anything is sent', async ({ world }) => {
     const tab = await liveTab(world)
@@ -177,13 +180,9 @@ test.describe('the outbox', () => {
     for (const text of ['one', 'two', 'three']) await tab.send(text)
     const [, two, three] = await list(tab)
     expect((await list(tab)).map(({ text }) => text)).toEqual(['one', 'two', 'three'])
-    // The first may be on its way at any moment, the others wait for it.
-    await tab.page.evaluate((key) => globalThis.chat.outbox.cancel(key), two?.key ?? '')
-    const edited = await tab.page.evaluate(
-      async (key) => (await globalThis.chat.outbox.edit(key, 'third, better')).key,
-      three?.key ?? '',
-    )
-    expect(edited).not.toBe(three?.key)
+    await done(tab, (key: string) => globalThis.chat.outbox.cancel(key), two?.key)
+    await done(tab, (key: string) => globalThis.chat.outbox.edit(key, 'third, better'), three?.key)
+    expect((await list(tab)).map(({ key }) => key)).not.toContain(three?.key)
     expect((await list(tab)).map(({ text }) => text)).toEqual(['one', 'third, better'])
     const unknown = await failureOf(tab.page, (key: string) => globalThis.chat.outbox.cancel(key), 'nobody')
     expect(unknown).toMatchObject({ code: 'OUTBOX_UNKNOWN' })
@@ -254,6 +253,7 @@ test('[SN35] closed by the agent: ended is told, send refuses, startNew begins a
   await tab.until((state) => state.phase === 'live')
   const resumed = await event(tab, 'resumed')
   await say(tab, 'first words')
+  await tab.until((state) => state.conversation?.state === 'active')
   const { conversation } = await tab.state()
   expect(resumed).toEqual({ conversationId: conversation?.id, from: first })
   expect(conversation).toMatchObject({ state: 'active', previousId: first })

@@ -6,6 +6,7 @@ import { type BrowserContext, test as base, type Page } from '@playwright/test'
 import { type FaultProxy, startProxy } from '../testing/proxy.ts'
 import { type ServiceProcess, startService } from '../testing/service.ts'
 import { type Site, type SiteOptions, startSite } from '../testing/site.ts'
+import { killWorkersOf } from './firefox.ts'
 import { openTab, type Tab } from './tab.ts'
 
 export const DIST = join(import.meta.dirname, '../dist')
@@ -87,6 +88,9 @@ export async function startWorld({ serviceConfig, site: siteOptions }: Partial<O
 }
 
 async function killWorker(context: BrowserContext, page: Page): Promise<void> {
+  if (context.browser()?.browserType().name() === 'firefox') {
+    return killWorkersOf(context, new URL(page.url()).origin)
+  }
   const session = await context.newCDPSession(page)
   await session.send('ServiceWorker.enable')
   await session.send('ServiceWorker.stopAllWorkers')
