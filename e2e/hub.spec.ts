@@ -18,10 +18,10 @@ interface Family {
 }
 
 /** One server under many names; which of them the hub lets in is said by the test. */
-async function startFamily(allowed: readonly string[], serviceConfig = {}): Promise<Family> {
+async function startFamily(allowed: readonly string[], serviceConfig = {}, deployment = {}): Promise<Family> {
   const world = await startWorld({ serviceConfig })
   // Of the same site as the hub, or the cookie would be another site's.
-  const site = await startSite({ dist: DIST, serviceUrl: `http://api.app.localhost:${world.proxy.port}` })
+  const site = await startSite({ dist: DIST, serviceUrl: `http://api.app.localhost:${world.proxy.port}`, deployment })
   const at = (host: string) => `http://${host}.localhost:${site.port}`
   const page = readFileSync(join(DIST, 'hub.html'), 'utf8')
   const body = page.replace('data-origins=""', `data-origins="${allowed.map(at).join(' ')}"`)
@@ -29,11 +29,20 @@ async function startFamily(allowed: readonly string[], serviceConfig = {}): Prom
   return { world, site, at, hub: `${at('hub.app')}/holdfast/hub.html` }
 }
 
-const test = base.extend<{ family: Family; allowed: readonly string[]; serviceConfig: Record<string, unknown> }>({
+interface Options {
+  family: Family
+  allowed: readonly string[]
+  serviceConfig: Record<string, unknown>
+  /** What the worker's configuration says beside the platform. */
+  deployment: Record<string, unknown>
+}
+
+const test = base.extend<Options>({
+  deployment: [{}, { option: true }],
   allowed: [['a.app', 'b.app'], { option: true }],
   serviceConfig: [{}, { option: true }],
-  family: async ({ context, allowed, serviceConfig }, use) => {
-    const family = await startFamily(allowed, serviceConfig)
+  family: async ({ context, allowed, serviceConfig, deployment }, use) => {
+    const family = await startFamily(allowed, serviceConfig, deployment)
     await use(family)
     await Promise.all(context.pages().map((page) => page.close()))
     await family.site.close()
@@ -200,6 +209,30 @@ test('[HB3] a hub that leads elsewhere is told nothing: the greeting reaches its
   await told
   const frame = page.frames().find((one) => one.url().endsWith('/elsewhere'))
   expect(await frame?.evaluate(() => document.title)).toBe('')
+})
+
+test.describe('a shared device', () => {
+  test.use({ deployment: { sharedDevice: { graceMs: 1_500, idleMs: 600_000 } } })
+
+  test('[HB13] a tab behind the hub is there until its page is gone, and then nothing is left @every-engine', async ({
+    context,
+    family,
+  }) => {
+    const a = await behindHub(context, family, 'a.app')
+    await a.until((state) => state.phase === 'live' && state.shared === true)
+    await settle(a, 'while the page is open')
+    // Where the worker looks; the page's own lock is of another origin.
+    const held = await a.page.frames()[1]?.evaluate(async () => {
+      const locks = await navigator.locks.query()
+      return locks.held?.filter(({ name }) => name?.startsWith('holdfast:tab:')).length
+    })
+    expect(held).toBe(1)
+    await a.close()
+    await family.world.proxy.seen(/^POST .*\/auth\/revoke/, 1)
+    const b = await behindHub(context, family, 'b.app')
+    await live(b)
+    expect(await b.texts()).toEqual([])
+  })
 })
 
 test.describe('a browser that keeps the storage of each sub-domain apart', () => {

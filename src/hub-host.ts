@@ -41,6 +41,9 @@ export class HubHost implements Host {
   #unwait = () => {}
   #pending = new Map<number, Pending>()
   #lastId = 0
+  #caller: Caller | undefined
+  /** A lock of this tab was asked for: a frame that is loaded anew has none. */
+  #isHeld = false
   /** Who waits for the hub itself. */
   #opening: { resolve(): void; reject(error: Error): void }[] = []
   #isOver = false
@@ -91,6 +94,8 @@ export class HubHost implements Host {
 
   run<C extends Command>(caller: Caller, command: C): Promise<AnswerTo<C>> {
     const id = ++this.#lastId
+    this.#caller = caller
+    this.#isHeld ||= command.type === 'hold'
     return new Promise<unknown>((resolve, reject) => {
       const ask: HubAsk = { type: 'call', id, caller, command }
       const pending: Pending = { ask, resolve, reject, cancel: () => {} }
@@ -191,6 +196,7 @@ export class HubHost implements Host {
     this.#isReady = true
     for (const { resolve } of this.#opening.splice(0)) resolve()
     for (const [id, pending] of this.#pending) this.#make(id, pending)
+    if (this.#isHeld && this.#caller) void this.run(this.#caller, { type: 'hold' }).catch(() => {})
     // Notices may have been missed, where this is not the first time.
     this.onDeath?.()
   }

@@ -31,4 +31,9 @@ const hostOf = (local: LocalWorker): Host => ({
   ping: (caller) => local.ping?.(caller),
 })
 
-serveHub(window as HubWindow, { origins: origins.split(/\s+/).filter(Boolean), host: engine, browser })
+serveHub(window as HubWindow, {
+  origins: origins.split(/\s+/).filter(Boolean),
+  host: engine,
+  browser,
+  locker: async (tab, deployment) => (await import('./more.ts')).locker(tab, deployment),
+})

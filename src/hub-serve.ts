@@ -20,13 +20,16 @@ export interface HubSetting {
   /** Starts the engine; asked for with the first page that is let in. */
   readonly host: () => Promise<Host>
   readonly browser: Browser
+  /** On a shared device: takes the lock of a tab on this origin, where the worker looks for it. */
+  readonly locker: (tab: string, deployment: string) => Promise<() => Promise<void>>
 }
 
 /**
  * Listens for the page around this frame.
  * @throws {TypeError} something in the list is no origin: nobody is let in then
  */
-export function serveHub(window: HubWindow, { origins, host, browser }: HubSetting): void {
+export function serveHub(window: HubWindow, setting: HubSetting): void {
+  const { origins, host } = setting
   for (const origin of origins) {
     if (origin.includes('*') || originOf(origin) !== origin)
       throw new TypeError(`"${origin}" is not an origin such as https://shop.example.`)
@@ -57,7 +60,7 @@ export function serveHub(window: HubWindow, { origins, host, browser }: HubSetti
     }
     start().then(
       (engine) => {
-        if (!isLeft) leave = tend(port, engine, data.deployment, browser)
+        if (!isLeft) leave = tend(port, engine, data.deployment, setting)
       },
       (error) => tell({ type: 'refused', error: toWire(error) }),
     )
@@ -82,7 +85,14 @@ function refusalOf({ version }: HubHello, origin: string, origins: readonly stri
 }
 
 /** Passes on between one page and the engine. Returns the function that ends it. */
-function tend(port: MessagePort, host: Host, deployment: string, browser: Browser): () => void {
+function tend(port: MessagePort, host: Host, deployment: string, { browser, locker }: HubSetting): () => void {
+  let locking: Promise<() => Promise<void>> | undefined
+  /** A page's own lock is of its own origin, and says nothing here. */
+  const held = async ({ tab }: Caller): Promise<void> => {
+    locking ??= locker(tab, deployment)
+    // Without it the worker counts by what the tab says.
+    await locking.then((take) => take()).catch(() => {})
+  }
   const tell = (told: HubTold) => port.postMessage(told)
   let last: Caller | undefined
   const channel = browser.channel(channelOf(deployment))
@@ -100,7 +110,10 @@ function tend(port: MessagePort, host: Host, deployment: string, browser: Browse
     } else {
       last = ask.caller
       if (ask.type === 'ping') host.ping(ask.caller)
-      else if (ask.type === 'call') void answer(host, ask).then(tell)
+      else if (ask.type === 'call') {
+        const before = ask.command.type === 'hold' ? held(ask.caller) : Promise.resolve()
+        void before.then(() => answer(host, ask)).then(tell)
+      }
     }
   }
   tell({ type: 'ready', kind: host.kind })

@@ -5,17 +5,18 @@ import type { Command } from '../core/wire.ts'
 import { tabLockOf } from '../core/wire.ts'
 
 /**
- * Holds the lock of this tab for as long as its page is there, and says so. A page in the back/forward cache is not: a
- * visitor who has left must not be kept there.
+ * Takes the lock of a tab, each time it is called, for as long as this page is there. A page in the back/forward cache is
+ * not: a visitor who has left must not be kept there.
  */
-export async function hold(
-  tab: string,
-  deployment: string,
-  ask: (command: Command) => Promise<unknown>,
-): Promise<void> {
+export function locker(tab: string, deployment: string): () => Promise<void> {
+  let taking: Promise<void> | undefined
   let release = () => {}
-  const take = (): Promise<void> =>
-    new Promise((held) => {
+  addEventListener('pagehide', () => {
+    release()
+    taking = undefined
+  })
+  return () => {
+    taking ??= new Promise((held) => {
       const locks = navigator.locks as LockManager | undefined
       if (locks === undefined) return held()
       locks
@@ -27,7 +28,17 @@ export async function hold(
         })
         .catch(() => held())
     })
-  addEventListener('pagehide', () => release())
+    return taking
+  }
+}
+
+/** Holds the lock of this tab, and says so. */
+export async function hold(
+  tab: string,
+  deployment: string,
+  ask: (command: Command) => Promise<unknown>,
+): Promise<void> {
+  const take = locker(tab, deployment)
   addEventListener('pageshow', ({ persisted }) => {
     if (persisted) void take().then(() => ask({ type: 'hold' }).catch(() => {}))
   })

@@ -68,17 +68,19 @@ function hub(origins: readonly string[] = [SHOP], start?: () => Promise<Host>) {
   const page = new FakeBrowser()
   const frame = new FakeFrame()
   let started = 0
+  const taken: string[] = []
+  const locker = async (tab: string, deployment: string) => async () => void taken.push(`${tab} ${deployment}`)
   const load = () => {
     frame.window = new FakeWindow()
     const host = async () => {
       started += 1
       return inner.link
     }
-    serveHub(frame.window, { origins, host: start ?? host, browser: inner.browser })
+    serveHub(frame.window, { origins, host: start ?? host, browser: inner.browser, locker })
   }
   load()
   const host = new HubHost(frame, page, 'acme')
-  return { ...inner, inner: inner.browser, page, frame, host, load, started: () => started }
+  return { ...inner, inner: inner.browser, page, frame, host, load, taken, started: () => started }
 }
 
 async function chatOf({ host }: Pick<ReturnType<typeof hub>, 'host'>): Promise<Client> {
@@ -265,4 +267,23 @@ test('[HB8] where the hub has no worker, its engine runs in the frame and the st
   const run = async () => ({ snapshot: worker.snapshot, outcomes: {} })
   const made = hub([SHOP], async () => ({ kind: 'page', run: run as never, ping: () => {} }))
   expect((await chatOf(made)).state.host).toBe('page')
+})
+
+test('[HB13] on a shared device the lock of a tab is taken in the frame, before the worker hears of it, and again in the next frame', async () => {
+  const made = hub()
+  await made.host.open()
+  const seen: number[] = []
+  made.worker.answers.hold = () => void seen.push(made.taken.length)
+  await made.host.run(CALLER, DIAGNOSE)
+  expect(made.taken).toEqual([])
+  await made.host.run(CALLER, { type: 'hold' })
+  expect([made.taken, seen]).toEqual([['t1 acme'], [1]])
+  made.load()
+  made.frame.reload()
+  await until(() =>
+    expect([made.taken, seen]).toEqual([
+      ['t1 acme', 't1 acme'],
+      [1, 2],
+    ]),
+  )
 })
