@@ -3,9 +3,9 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { matchedRoutes } from 'hono/route'
-import { openAPIRouteHandler } from 'hono-openapi'
 import { PART_BYTES } from './attachments.ts'
 import { errorFields, rarely } from './log.ts'
+import { openApiDocument } from './openapi.ts'
 import { isAllowedSomewhere } from './origins.ts'
 import type { Env, Parts } from './parts.ts'
 import { problem } from './problem.ts'
@@ -53,18 +53,8 @@ export function httpApp(parts: Parts): Hono<Env> {
   ]) {
     app.route('/', routes)
   }
-  app.get(
-    '/openapi.json',
-    openAPIRouteHandler(app, {
-      documentation: {
-        info: { title: 'holdfast session service', version: '2', description: 'See SPEC.md, SV rules.' },
-        components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
-        security: [{ bearer: [] }],
-      },
-      excludeStaticFile: false,
-      defaultValidationErrorResponse: false,
-    }),
-  )
+  const document = openApiDocument(app)
+  app.get('/openapi.json', async (c) => c.json(await document()))
   app.notFound(unmatched(app))
   const tell = rarely(STORE_LINE_MS)
   app.onError((error, c) => storeFailed(parts, c, error, tell) ?? failed(parts, c, error))

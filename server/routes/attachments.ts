@@ -5,6 +5,7 @@ import { timeOrderedId } from '../ids.ts'
 import type { Call, Env, Parts } from '../parts.ts'
 import { type ProblemCode, problem } from '../problem.ts'
 import { AttachmentQuery, AttachmentWire, ReserveRequest } from '../schemas-attachments.ts'
+import { DiscardedWire } from '../schemas-frames.ts'
 import { mayEnter } from '../session.ts'
 import type { Attachment } from '../store-attachments.ts'
 import { entrance, idempotencyKey, operation, valid } from './common.ts'
@@ -79,14 +80,14 @@ function settle(parts: Parts, app: Hono<Env>): void {
 
   app.delete(
     `${PATH}/:attachment`,
-    operation('discardAttachment', 'Take back what no message has.', { 200: null }, { refusals }),
+    operation('discardAttachment', 'Take back what no message has.', { 200: DiscardedWire }, { refusals }),
     enter,
     (c) => on(parts, c, (attachment) => discard(parts, c, attachment)),
   )
 
   app.get(
     `${PATH}/:attachment/content`,
-    operation('readAttachment', 'Read a file, for whoever may read the conversation.', { 200: null }, { refusals }),
+    operation('readAttachment', 'Read a file, for whoever may read the conversation.', { 200: '*/*' }, { refusals }),
     enter,
     (c) => on(parts, c, (attachment) => read(parts, c, attachment)),
   )
@@ -170,10 +171,12 @@ async function read(parts: Parts, c: Call, { id, name, type, size, isConfirmed }
 /** What a message is to name: each confirmed and of this conversation. A code says which rule one breaks. */
 export async function attachedTo(
   parts: Parts,
+  c: Call,
   conversationId: string,
   ids: readonly string[],
 ): Promise<{ readonly code: ProblemCode } | readonly { id: string; name: string; type: string; size: number }[]> {
   if (ids.length > ATTACHMENTS_MAX) return { code: 'invalid-request' }
+  if ((await conversationOf(parts, c, conversationId)) === undefined) return { code: 'unknown-conversation' }
   const found = []
   for (const id of ids) {
     const one = await parts.store.attachments.get(conversationId, id)

@@ -5,6 +5,7 @@ import { grantFor } from '../grants.ts'
 import type { Call, Env, Parts } from '../parts.ts'
 import { oauthError, problem } from '../problem.ts'
 import { GrantWire, RefreshRequest, RevokeRequest } from '../schemas.ts'
+import { RevokedWire } from '../schemas-frames.ts'
 import type { RefreshAnswer } from '../store-sessions.ts'
 import { hashOf, idempotencyKey, isFromAllowedPage, OAUTH_ERRORS, operation, valid } from './common.ts'
 
@@ -48,7 +49,7 @@ export function authRoutes(parts: Parts) {
       'revokeGrant',
       'End the token family behind a refresh token, access token or cookie (RFC 7009).',
       {
-        200: null,
+        200: RevokedWire,
       },
       { isOpen: true },
     ),

@@ -45,19 +45,22 @@ const HEADERS = {
 } as const
 type Answers = Record<
   string,
-  { description: string; content?: Record<string, { schema: ReturnType<typeof resolver> }> }
+  { description: string; content?: Record<string, { schema: ReturnType<typeof resolver> | { type: 'string' } }> }
 >
 
-/** One operation of the OpenAPI document. */
+/** One operation of the OpenAPI document. An answer is a schema, a media type of bytes or text, or has no body. */
 export function operation(
   operationId: string,
   summary: string,
-  answers: Partial<Record<number, Schema | null>>,
+  answers: Partial<Record<number, Schema | null | string>>,
   { refusals = [], headers = [], isOpen }: Told = {},
 ): MiddlewareHandler {
   const responses: Answers = {}
   for (const [status, schema] of Object.entries(answers)) {
-    const content = schema && { content: { 'application/json': { schema: resolver(schema) } } }
+    const content =
+      typeof schema === 'string'
+        ? { content: { [schema]: { schema: { type: 'string' as const } } } }
+        : schema && { content: { 'application/json': { schema: resolver(schema) } } }
     responses[status] = { description: Number(status) < 400 ? 'Done.' : 'An OAuth error.', ...content }
   }
   const common = isOpen

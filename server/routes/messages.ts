@@ -4,6 +4,7 @@ import { timeOrderedId } from '../ids.ts'
 import type { Call, Env, Parts } from '../parts.ts'
 import { problem } from '../problem.ts'
 import { MessagesQuery, MessagesWire, PollQuery, PostedWire, PostMessageRequest } from '../schemas.ts'
+import { PollWire } from '../schemas-frames.ts'
 import { mayEnter } from '../session.ts'
 import { POLL_WAIT_MAX_MS, poll, STREAM_PATH, SUBPROTOCOL } from '../stream.ts'
 import { isKnown, messageWire } from '../wire.ts'
@@ -67,7 +68,7 @@ export function messageRoutes(parts: Parts) {
     operation(
       'pollStream',
       'The frames of the stream by long poll.',
-      { 200: null },
+      { 200: PollWire },
       { refusals: ['unknown-conversation'] },
     ),
     enter,
@@ -75,7 +76,13 @@ export function messageRoutes(parts: Parts) {
     (c) => hold(parts, c, c.req.valid('query')),
   )
 
-  app.get(STREAM_PATH, (c) =>
+  const onlySockets = operation(
+    'openStream',
+    'WebSocket, subprotocol `holdfast.v2`: frames as in the long poll, after a first frame `auth`.',
+    { 101: null },
+    { refusals: ['upgrade-required', 'invalid-request', 'malformed-request', 'draining'], isOpen: true },
+  )
+  app.get(STREAM_PATH, onlySockets, (c) =>
     problem(c, 'upgrade-required', { headers: { Upgrade: 'websocket', 'Sec-WebSocket-Protocol': SUBPROTOCOL } }),
   )
   return app
@@ -93,7 +100,7 @@ async function post(parts: Parts, c: Call, conversationId: string, call: PostBod
   const key = idempotencyKey(c)
   if (key === undefined || key === null) return problem(c, 'idempotency-key-required')
   const { participantId, attachments: ids, ...words } = call
-  const attachments = ids && (await attachedTo(parts, conversationId, ids))
+  const attachments = ids && (await attachedTo(parts, c, conversationId, ids))
   if (attachments && 'code' in attachments) return problem(c, attachments.code)
   const body = attachments === undefined ? words : { ...words, attachments }
   // Before the message: one that names what is taken back would be worse than one that is never used.

@@ -3,12 +3,13 @@ import { Hono } from 'hono'
 import type { Env, Parts } from '../parts.ts'
 import { problem } from '../problem.ts'
 import { DeadLettersWire } from '../schemas.ts'
+import { KeysWire, StatusWire } from '../schemas-frames.ts'
 import { entrance, operation } from './common.ts'
 
 export function operationRoutes(parts: Parts) {
   const app = new Hono<Env>()
 
-  app.get('/healthz', operation('isAlive', 'The process runs.', { 200: null }, { isOpen: true }), (c) =>
+  app.get('/healthz', operation('isAlive', 'The process runs.', { 200: StatusWire }, { isOpen: true }), (c) =>
     c.json({ status: 'ok' }),
   )
 
@@ -17,7 +18,7 @@ export function operationRoutes(parts: Parts) {
     operation(
       'isReady',
       'This node takes requests: the store answers and no stop has begun.',
-      { 200: null },
+      { 200: StatusWire },
       { refusals: ['store-unavailable', 'draining'], isOpen: true },
     ),
     async (c) => {
@@ -28,13 +29,13 @@ export function operationRoutes(parts: Parts) {
 
   app.get(
     '/metrics',
-    operation('getMetrics', 'Counters and gauges for Prometheus.', { 200: null }, { isOpen: true }),
+    operation('getMetrics', 'Counters and gauges for Prometheus.', { 200: 'text/plain' }, { isOpen: true }),
     (c) => c.text(parts.metrics.render(), 200, { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' }),
   )
 
   app.get(
     '/.well-known/jwks.json',
-    operation('getKeys', 'The public keys that access tokens are signed with.', { 200: null }, { isOpen: true }),
+    operation('getKeys', 'The public keys that access tokens are signed with.', { 200: KeysWire }, { isOpen: true }),
     (c) => c.json(parts.tokens.jwks, 200, { 'Cache-Control': 'public, max-age=300' }),
   )
 
@@ -72,7 +73,7 @@ function deadLetterRoutes(parts: Parts, app: Hono<Env>): void {
     operation(
       'retryDeadLetter',
       'Give a state snapshot its tries again.',
-      { 200: null },
+      { 200: StatusWire },
       { refusals: ['agents-only', 'unknown-dead-letter'] },
     ),
     enter,

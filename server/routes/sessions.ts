@@ -5,6 +5,7 @@ import { grantFor, openedWire } from '../grants.ts'
 import type { Call, Env, Parts } from '../parts.ts'
 import { problem, retryAfterSeconds } from '../problem.ts'
 import { OpenSessionRequest, PersistRequest, SessionWire } from '../schemas.ts'
+import { PersistedWire } from '../schemas-frames.ts'
 import { mayEnter } from '../session.ts'
 import { entrance, hashOf, isFromAllowedPage, operation, valid } from './common.ts'
 
@@ -41,7 +42,7 @@ export function sessionRoutes(parts: Parts) {
     operation(
       'persistState',
       'Keep the newest state snapshot of the session.',
-      { 200: null },
+      { 200: PersistedWire },
       { refusals: ['snapshot-too-large', 'not-your-session', 'unknown-conversation'] },
     ),
     enter,

@@ -22,7 +22,7 @@ const TESTS = /^(test|e2e|bench)\//
 /** Where each package may be imported. Node's own modules are free, but those named here. */
 export const DOORS: ReadonlyMap<string, readonly RegExp[]> = new Map([
   ['idb', [/^sw\/store[^/]*\.ts$/, TESTS]],
-  ['hono', [/^server\/(http|problem|parts|cookie|routes\/[^/]+)\.ts$/]],
+  ['hono', [/^server\/(http|openapi|problem|parts|cookie|routes\/[^/]+)\.ts$/]],
   ['@hono/node-server', [/^server\/service\.ts$/]],
   ['hono-openapi', [/^server\/(http|openapi|routes\/[^/]+)\.ts$/]],
   ['@valibot/to-json-schema', [/^server\/(openapi|schemas)\.ts$/]],

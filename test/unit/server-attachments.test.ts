@@ -122,6 +122,19 @@ describe('the steps', () => {
     expect((await put(id, PART_BYTES, bytes.slice(PART_BYTES))).status).toBe(404)
   })
 
+  test('[SV27] a stranger who names a file in a message gets no answer about it, and changes nothing', async () => {
+    const id = await whole()
+    const stranger = new Visitor(service)
+    await stranger.open()
+    const names = (attachments: string[]) =>
+      stranger.call(`/api/v2/messaging/conversations/${own.id}/messages`, {
+        body: { text: 'mine', attachments },
+        headers: { 'Idempotency-Key': freshKey() },
+      })
+    for (const one of [id, 'nothing']) expect((await names([one])).body['code']).toBe('unknown-conversation')
+    expect((await owner.call(path(`/${id}`), { method: 'DELETE' })).status).toBe(200)
+  })
+
   test('[AT9] what a message has is not taken back', async () => {
     const id = await whole()
     await say([id])

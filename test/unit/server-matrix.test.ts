@@ -2,7 +2,7 @@
 // row here fails the first test.
 import { beforeEach, describe, expect, test } from 'vitest'
 import { createSessionService, type SessionService } from '../../server/index.ts'
-import { documentOf, flawsOf, operationsOf } from './server-openapi.ts'
+import { deviationOf, documentOf, flawsOf, operationsOf } from './server-openapi.ts'
 import { type Created, freshKey, Visitor } from './server-visitor.ts'
 
 let clock: number
@@ -172,6 +172,23 @@ test('[SV62] the document is sound, and this matrix has every operation that nee
   }
 })
 
+test('[SV62] an answer that is not in the document is found', () => {
+  const schema = { type: 'object', properties: { id: { type: 'string' } }, required: ['id'] }
+  const document = { openapi: '3.1.0', info: {}, paths: {} }
+  const described = { responses: { 200: { description: 'Done.', content: { 'application/json': { schema } } } } }
+  const of = (status: number, text: string, type = 'application/json') =>
+    deviationOf(document, described, { status, type, text })
+  expect(of(200, '{"id":"a"}')).toBe('')
+  for (const found of [
+    of(201, '{}'),
+    of(200, '{}'),
+    of(200, '{"id":1}'),
+    of(200, '{"id":"a","b":1}'),
+    of(200, 'x', 'text/html'),
+  ])
+    expect(found).not.toBe('')
+})
+
 test('[SV62] a flaw in a document is found', () => {
   const broken = {
     openapi: '3.1.0',
@@ -182,9 +199,14 @@ test('[SV62] a flaw in a document is found', () => {
   expect(flawsOf(broken)).toHaveLength(7)
 })
 
-describe.each(ROWS)('[SV27] $id', ({ ask, owner: status, theirs, agent: agents }) => {
-  test('[SV27] the owner gets its answer', async () => {
-    expect((await asked(owner, ask())).status).toBe(status)
+describe.each(ROWS)('[SV27] $id', ({ id, ask, owner: status, theirs, agent: agents }) => {
+  test('[SV27] the owner gets its answer, as the document says', async () => {
+    const operation = operationsOf(await documentOf(service)).find((one) => one.id === id)
+    const answer = await asked(owner, ask())
+    expect(answer.status).toBe(status)
+    const said = typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body)
+    const found = { status: answer.status, type: answer.headers.get('Content-Type') ?? '', text: said }
+    expect(deviationOf(await documentOf(service), operation ?? {}, found)).toBe('')
   })
 
   test('[SV27] without a live token there is no answer', async () => {

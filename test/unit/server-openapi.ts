@@ -9,6 +9,7 @@ export type Schema = {
   enum?: unknown[]
   const?: unknown
   anyOf?: Schema[]
+  oneOf?: Schema[]
   items?: Schema
   maxLength?: number
   $ref?: string
@@ -22,7 +23,12 @@ type Described = {
   requestBody?: { content: Record<string, { schema: Schema }> }
   responses?: Record<string, { description?: string; content?: Record<string, { schema?: Schema }> }>
 }
-type Document = { openapi: string; info: object; paths: Record<string, Record<string, Described>>; components?: object }
+export type Document = {
+  openapi: string
+  info: object
+  paths: Record<string, Record<string, Described>>
+  components?: object
+}
 
 export type Operation = Described & {
   id: string
@@ -73,7 +79,7 @@ export function flawsOf(document: Document): string[] {
     const keys = parameters.map((one) => `${one.in} ${one.name}`)
     if (new Set(keys).size !== keys.length) flaws.push(`${at}: a parameter is declared twice`)
     if (body && method === 'GET') flaws.push(`${at}: a body on GET`)
-    if (!Object.keys(responses).some((status) => /^[23]/.test(status))) flaws.push(`${at}: no success`)
+    if (!Object.keys(responses).some((status) => /^[123]/.test(status))) flaws.push(`${at}: no success`)
     for (const [status, { description, content = {} }] of Object.entries(responses)) {
       if (!/^[1-5]\d\d$/.test(status) || !description) flaws.push(`${at}: response ${status} has no description`)
       for (const [type, { schema }] of Object.entries(content))
@@ -87,6 +93,49 @@ export function flawsOf(document: Document): string[] {
   })
   return flaws
 }
+
+/** What of an answer is not as the document says: its status, its code, its media type, a member. Empty when all is. */
+export function deviationOf(
+  document: Document,
+  { responses = {} }: Pick<Described, 'responses'>,
+  answer: { status: number; type: string; text: string },
+): string {
+  const told = responses[answer.status]
+  if (told === undefined) return `${answer.status} is not documented`
+  const type = answer.type.split(';')[0] ?? ''
+  if (answer.text === '') return Object.keys(told.content ?? {}).length > 0 ? 'an answer without a body' : ''
+  const schema = (told.content?.[type] ?? told.content?.['*/*'])?.schema
+  if (schema === undefined) return `${answer.status} ${type} is not documented`
+  if (!type.endsWith('json')) return ''
+  const value = JSON.parse(answer.text) as { code?: string }
+  if (type.includes('problem') && !told.description?.includes(`\`${value.code}\``))
+    return `${value.code} is not documented`
+  return misfit(document, schema, value, type)
+}
+
+function misfit(document: Document, schema: Schema, value: unknown, at: string): string {
+  if (schema.$ref !== undefined) return misfit(document, resolved(document, schema.$ref) as Schema, value, at)
+  const kinds = schema.anyOf ?? schema.oneOf
+  if (kinds !== undefined) {
+    const found = kinds.map((kind) => misfit(document, kind, value, at))
+    return found.includes('') ? '' : (found[0] ?? '')
+  }
+  if (schema.enum && !schema.enum.includes(value)) return `${at} is none of ${schema.enum}`
+  if (schema.const !== undefined && schema.const !== value) return `${at} is not ${schema.const}`
+  const kind = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value
+  if (schema.type !== undefined && schema.type !== kind) return `${at} is ${kind}, not ${schema.type}`
+  if (Array.isArray(value)) return firstOf(value.map((one) => misfit(document, schema.items ?? {}, one, `${at}[]`)))
+  if (kind !== 'object' || schema.properties === undefined) return ''
+  const missing = schema.required?.find((name) => !Object.hasOwn(Object(value), name))
+  if (missing !== undefined) return `${at} has no ${missing}`
+  const members = Object.entries(value as object)
+  const own = schema.properties
+  return firstOf(
+    members.map(([name, one]) => (own[name] ? misfit(document, own[name], one, `${at}.${name}`) : `${at} has ${name}`)),
+  )
+}
+
+const firstOf = (found: string[]): string => found.find((one) => one !== '') ?? ''
 
 function resolved(document: Document, ref: string): unknown {
   if (!ref.startsWith('#/')) return undefined
