@@ -114,6 +114,8 @@ function failed(parts: Parts, c: Context<Env>, error: unknown): Response {
   return problem(c, 'internal-error')
 }
 
+const isJson = (c: Context<Env>): boolean => c.req.header('Content-Type')?.startsWith('application/json') === true
+
 /** A store that does not answer, or whose disk is full. Undefined for every other error. */
 function storeFailed(
   parts: Parts,
@@ -123,6 +125,10 @@ function storeFailed(
 ): Response | undefined {
   const { code } = Object(error) as { code?: unknown }
   if (typeof code !== 'string' || !/^(SQLITE_|ERR_SQLITE|STORE_)/.test(code)) return undefined
+  // For who has a key this is the rule of the wire; for the others the store is too busy to answer.
+  const isKeyed = (c.req.header('Idempotency-Key') ?? c.req.header('X-Idempotency-Key')) !== undefined
+  if (code === 'STORE_LOCKED' && isKeyed && isJson(c))
+    return problem(c, 'in-progress', { headers: { 'Retry-After': '1' } })
   parts.metrics.count('store_refusals')
   const told = tell(parts.now())
   if (told) parts.log('error', 'request-failed', { method: c.req.method, ...errorFields(error), ...told })

@@ -76,6 +76,7 @@ function common(path: string, method: string, { parameters = [], requestBody, se
   if (path.includes('{')) codes.push('not-found')
   if (parameters.length > 0 || security === undefined) codes.push('invalid-request')
   if (method !== 'get') codes.push('store-full')
+  if (parameters.some(({ name }) => name === 'Idempotency-Key') && security === undefined) codes.push('in-progress')
   if (method === 'get' || method === 'delete') return codes
   codes.push('body-too-large', 'request-timeout', 'invalid-utf8')
   if (requestBody?.content['application/json']) codes.push('malformed-json', 'invalid-request')

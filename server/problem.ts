@@ -46,6 +46,7 @@ export const PROBLEMS = {
   'request-timeout': [408, 'The request did not arrive in time.'],
   'conversation-closed': [409, 'The conversation has ended and takes nothing more.'],
   'attachment-incomplete': [409, 'Not all of the attachment has arrived.'],
+  'in-progress': [409, 'Another call is at work on this: come again with the same key.'],
   'participant-exists': [409, 'Another participant has this id.'],
   'lease-held': [409, 'Another writer has the lease.'],
   'stale-fence': [409, 'Another writer has had the lease since.'],

@@ -39,6 +39,16 @@ export class StoreFullError extends Error {
   }
 }
 
+/** Another transaction holds what this one needs. Nothing was changed. */
+export class StoreLockedError extends Error {
+  override readonly name = 'StoreLockedError'
+  readonly code = 'STORE_LOCKED'
+
+  constructor(cause?: unknown) {
+    super('Another transaction holds what this one needs.', { cause })
+  }
+}
+
 /** The database does not answer, or cannot for now. Nothing is known of a commit that was under way. */
 export class StoreUnavailableError extends Error {
   override readonly name = 'StoreUnavailableError'

@@ -2,7 +2,15 @@
 // every wait. What the database cannot do just now becomes one error; what it asks to repeat is repeated here.
 import { createHash } from 'node:crypto'
 import type { Pool, PoolClient } from 'pg'
-import { type Driver, type Query, type Row, type SqlValue, StoreFullError, StoreUnavailableError } from './driver.ts'
+import {
+  type Driver,
+  type Query,
+  type Row,
+  type SqlValue,
+  StoreFullError,
+  StoreLockedError,
+  StoreUnavailableError,
+} from './driver.ts'
 
 export type PostgresOptions = {
   /** `postgres://user:password@host:port/database`; whatever libpq's URLs can say. */
@@ -20,10 +28,14 @@ const STATEMENT_TIMEOUT_MS = 10_000
 const CONNECT_TIMEOUT_MS = 5000
 /** The server cancels a statement first; this much later the connection itself counts as dead. */
 const DEAD_AFTER_MS = 2000
-/** How often a transaction is run again after a serialization failure, a deadlock or a lock that took too long. */
+/** The part of a statement's time for which it waits for another transaction's lock. */
+const LOCK_PART = 0.5
+const LOCKED = '55P03'
+/** How often a transaction is run again after a serialization failure, a deadlock or, in a migration, a lock. */
 const TRIES_MAX = 5
 const RETRY_MS = 20
-const RETRIED = new Set(['40001', '40P01', '55P03'])
+const RETRIED = new Set(['40001', '40P01'])
+const RETRIED_MIGRATING = new Set([...RETRIED, LOCKED])
 /** A migration waits this long for a table; longer, and every request behind it would wait too. */
 const MIGRATION_LOCK_MS = 5000
 /** Any number, as long as all nodes ask for the same. */
@@ -47,6 +59,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Driver> {
     max: options.connectionsMax ?? CONNECTIONS_MAX,
     connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     statement_timeout: statementMs,
+    lock_timeout: Math.ceil(statementMs * LOCK_PART),
     idle_in_transaction_session_timeout: statementMs,
     application_name: 'holdfast',
     keepAlive: true,
@@ -108,11 +121,12 @@ class PostgresDriver implements Driver {
   async migration<T>(fn: (q: Query) => Promise<T>): Promise<T> {
     return this.#repeatedly(async (client) => {
       await client.query('set local statement_timeout = 0')
+      await client.query('set local lock_timeout = 0')
       await client.query('set local idle_in_transaction_session_timeout = 0')
       await client.query(`select pg_advisory_xact_lock(${MIGRATION_LOCK_ID})`)
       await client.query(`set local lock_timeout = ${MIGRATION_LOCK_MS}`)
       return fn(async (sql, params = []) => (await client.query({ text: sql, values: [...params] })).rows as Row[])
-    })
+    }, RETRIED_MIGRATING)
   }
 
   async script(sql: string): Promise<void> {
@@ -124,12 +138,12 @@ class PostgresDriver implements Driver {
   }
 
   /** One transaction on one connection, again where the server says that another try can help. */
-  async #repeatedly<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+  async #repeatedly<T>(work: (client: PoolClient) => Promise<T>, retried = RETRIED): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#once(work)
       } catch (error) {
-        if (!RETRIED.has(stateOf(error))) throw translated(error)
+        if (!retried.has(stateOf(error))) throw translated(error)
         if (attempt === TRIES_MAX) throw new StoreUnavailableError(stateOf(error), error)
         // Transactions that collided once must not do so in step.
         await new Promise((resolve) => setTimeout(resolve, Math.random() * RETRY_MS * attempt))
@@ -191,5 +205,6 @@ function isUnavailable(error: unknown): boolean {
 
 function translated(error: unknown): unknown {
   if (stateOf(error) === DISK_FULL) return new StoreFullError(error)
+  if (stateOf(error) === LOCKED) return new StoreLockedError(error)
   return isUnavailable(error) || RETRIED.has(stateOf(error)) ? new StoreUnavailableError(stateOf(error), error) : error
 }

@@ -48,9 +48,9 @@ beforeEach(async () => {
   }
 })
 
-type Claims = { sub?: string; iss?: string; aud?: string; expiresInMs?: number; email?: string }
+type Claims = { sub?: unknown; iss?: string; aud?: string; expiresInMs?: number; email?: string }
 const claimed = ({ sub = 'ann', iss = 'https://shop.example', aud = 'chat', expiresInMs = 60_000, email }: Claims) =>
-  new SignJWT({ sub, iss, aud, exp: Math.floor((clock + expiresInMs) / 1000), ...(email && { email }) })
+  new SignJWT({ sub: sub as string, iss, aud, exp: Math.floor((clock + expiresInMs) / 1000), ...(email && { email }) })
 const signed = (claims: Claims = {}, secret = SECRET, alg = 'HS256') =>
   claimed(claims).setProtectedHeader({ alg }).sign(Buffer.from(secret))
 
@@ -86,6 +86,9 @@ describe('what proves an identity', () => {
     ['another audience', () => signed({ aud: 'mail' })],
     ['another secret', () => signed({}, 'not the secret that they share, but as long')],
     ['no subject', () => signed({ sub: '' })],
+    ['a number for a subject', () => signed({ sub: 5 })],
+    ['a subject that is no text', () => signed({ sub: { id: 'ann' } })],
+    ['a subject that no database keeps', () => signed({ sub: 'a\u0000' })],
     [
       'no expiry',
       () =>

@@ -246,8 +246,15 @@ test('[SV66] a database that goes away is a 503 with Retry-After, and comes back
   expect((await visitor.list(conversation.id)).body.messages.map(({ text }) => text)).toEqual(['before', 'during'])
 })
 
-test('[SV66] a database that stops to answer is a 503 after the deadline, and the others go on', async () => {
-  const { url } = await node({ statementTimeoutMs: 300, databaseConnectionsMax: 2 })
+test('[SV66] a statement that gets no answer is given up after its time', async () => {
+  const driver = await openPostgres({ url: database, statementTimeoutMs: 200 })
+  await expect(driver.q('select pg_sleep(20)')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+  expect(await driver.q('select 1 as one')).toEqual([{ one: 1 }])
+  await driver.close()
+})
+
+test('[SV91] a call that another one holds up is a 409 with Retry-After, and then goes through with its key', async () => {
+  const { url } = await node({ statementTimeoutMs: 600, databaseConnectionsMax: 2 })
   const visitor = new Visitor(url)
   const conversation = await visitor.begin()
   const driver = await openPostgres({ url: database })
@@ -255,7 +262,13 @@ test('[SV66] a database that stops to answer is a 503 after the deadline, and th
     await driver.tx(async (q) => {
       await q('update conversation set version = version where id = $1', [conversation.id])
       const answer = await visitor.say(conversation, 'held up', 'key-held-up')
-      expect(answer.status).toBe(503)
+      expect([answer.status, (answer.body as unknown as Problem).code]).toEqual([409, 'in-progress'])
+      expect(answer.headers.get('Retry-After')).toBe('1')
+      // Without a key nobody could tell whether it was done.
+      const { status } = await visitor.call(`/api/v2/messaging/conversations/${conversation.id}/close`, {
+        method: 'POST',
+      })
+      expect(status).toBe(503)
     })
     expect((await visitor.say(conversation, 'held up', 'key-held-up')).status).toBe(201)
   } finally {
