@@ -25,11 +25,24 @@ const openGrave = (name: string) =>
     blocking: (_, __, event) => (event.target as IDBDatabase).close(),
   })
 
+/** Nothing where there is none; none is made. */
+const findGrave = (name: string) =>
+  openDB<Grave>(graveOf(name), 1, {
+    upgrade(_, __, ___, tx) {
+      tx.done.catch(ignore)
+      tx.abort()
+    },
+  }).catch((error: Error) => {
+    if (error.name !== 'AbortError') throw error
+  })
+
 /** What was left for a database that is made anew, put into it: also where the wipe was killed in between. */
 export async function exhume(name: string, database: Database): Promise<void> {
-  const names = await indexedDB.databases?.()
-  if (names !== undefined && !names.some((one) => one.name === graveOf(name))) return
-  const grave = await openGrave(name)
+  const names = (await indexedDB.databases?.())?.map((one) => one.name)
+  // In a frame of another origin WebKit lists no database, not even the one that we have open.
+  if (names?.includes(name) && !names.includes(graveOf(name))) return
+  const grave = await findGrave(name)
+  if (grave === undefined) return
   const slots = await grave.get('slots', 'state')
   grave.close()
   const tx = database.transaction('slots', 'readwrite', { durability: 'strict' })

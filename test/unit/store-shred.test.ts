@@ -1,7 +1,7 @@
 // The end of a wipe on a real schema: whatever is killed, and when, the next start finds nothing of who is gone.
 
 import { deleteDB, openDB } from 'idb'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { Attempt } from '../../core/attempt.ts'
 import { type Slots, newSlots } from '../../core/state.ts'
 import type { OpenStore } from '../../sw/memory-store.ts'
@@ -62,6 +62,15 @@ test('[WI1] what a logout commits leaves nothing in any store but the tombstone,
 })
 
 describe('the end of a wipe', () => {
+  test('[WI15] it ends so too where the browser lists no database, and nothing is made to look for one', async () => {
+    const list = vi.spyOn(indexedDB, 'databases').mockResolvedValue([])
+    const one = bench()
+    const store = await loggedOut(one)
+    expect(await store.shred()).toBe(0)
+    list.mockRestore()
+    await expectClean(one)
+  })
+
   test('[WI4] the database is deleted and made anew, with the tombstone and what is owed to the service', async () => {
     const one = bench()
     const store = await loggedOut(one)
