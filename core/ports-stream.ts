@@ -45,6 +45,8 @@ export interface Ending {
   readonly retryAfterMs?: number
   /** Whose token was refused, where it was not that of the session. */
   readonly lease?: string
+  /** There was no connection: the token was in the memory of a worker that is no more. */
+  readonly isForgotten?: boolean | undefined
 }
 
 /** Calls that some platforms take over the open connection, and only there. */

@@ -202,8 +202,13 @@ export class Performer {
     const { values: attributes } = slots.context
     const request = { claim, conversationId, afterSeq, attributes, ...(conversation && { conversation }), ...others }
     if (!isLack(token)) return this.stream.connect({ ...request, token: token.value })
-    const { verdict, reason } = token
-    this.#report({ type: 'stream', report: { type: 'ended', claim, verdict, reason }, generation, conversationId })
+    const { verdict, reason, isForgotten } = token
+    this.#report({
+      type: 'stream',
+      report: { type: 'ended', claim, verdict, reason, isForgotten },
+      generation,
+      conversationId,
+    })
   }
 
   /** Which tokens the stream runs on, as one word. */
