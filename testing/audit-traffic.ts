@@ -4,7 +4,7 @@
 import type { Family } from '../server/session.ts'
 import type { Caller, Traffic } from './network.ts'
 import type { SimService } from './sim-service.ts'
-import type { Access, ServiceEvents } from './sim-tokens.ts'
+import { type Access, SECRET_MARK, type ServiceEvents } from './sim-tokens.ts'
 import type { World } from './world.ts'
 
 /** After so many findings the rest says nothing new. */
@@ -24,6 +24,8 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
   hasLostPower = false
   /** Nobody can say when a wish of the service is over. */
   hasClockJumped = false
+  /** What a frozen worker is told late meets what it does by itself as it wakes. */
+  hasFrozen = false
   readonly usedSessions = new Set<string>()
   readonly #endedSessions = new Map<string, number>()
   readonly #refreshKeys = new Map<string, Set<string>>()
@@ -46,12 +48,23 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
     this.#endedSessions.set(sessionId, this.world.now)
   }
 
+  watch(): () => readonly string[] {
+    const ended = this.#endedSessions.size
+    const used = this.usedSessions.size
+    return () => {
+      if (this.#endedSessions.size === ended) return []
+      return this.usedSessions.size > used ? ['answered to the next identity'] : ['answered behind a logout']
+    }
+  }
+
   forgetWishes(): void {
     this.#floors.clear()
   }
 
   asked(path: string, bearer: string | undefined): void {
     const sessionId = bearer === undefined ? undefined : this.service.sessionOf(bearer)
+    if (bearer !== undefined && !bearer.startsWith(SECRET_MARK))
+      this.finding(`placeholder: ${path} was asked with a token that nobody has issued`)
     this.#last.set(path, { at: this.world.now, sessionId })
     const floor = this.#floors.get(path)
     // Whoever comes next owes nothing to what the service wished of the one before.
@@ -59,7 +72,7 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
       floor?.sessionId === sessionId &&
       floor !== undefined &&
       (floor.by.isAlive || this.world.now - floor.toldAt > STORED_MS)
-    if (isKnown && this.world.now < floor.at - 50 && !this.hasClockJumped && !this.hasLostPower) {
+    if (isKnown && this.world.now < floor.at - 50 && !this.hasClockJumped && !this.hasFrozen && !this.hasLostPower) {
       this.finding(`hurry: ${path} was asked ${Math.round(floor.at - this.world.now)} ms before its Retry-After`)
     }
     const endedAt = this.#endedSessions.get(sessionId ?? '')

@@ -5,6 +5,7 @@
 import type { Writes } from '../core/ports.ts'
 import type { Message, OutboundMessage, Outcome, OutboxItem, Snapshot } from '../core/wire.ts'
 import { TrafficAuditor } from './audit-traffic.ts'
+import type { SimBrowser } from './sim-browser.ts'
 import type { Disk } from './sim-store.ts'
 import type { SimTab, TabEvents } from './sim-tab.ts'
 import { SECRET_MARK } from './sim-tokens.ts'
@@ -45,12 +46,24 @@ export class Auditor extends TrafficAuditor implements TabEvents {
   readonly wishes: Wish[] = []
   readonly logouts: Logout[] = []
   disk!: Disk
+  browser!: SimBrowser
   committedAt = 0
   /** Sessions that there was a reason to begin, beside the first and one for each logout. */
   excusedSessions = 0
   #verified = { conversationId: '', seq: 0 }
   #texts = 0
   #judged = ''
+
+  circumstances(): readonly string[] {
+    const { lives, disk, skewMs } = this.browser
+    const lease = disk.slots?.lease
+    const isLate = lease?.status === 'held' && lease.grant.expiresAt < this.browser.clock()
+    return [
+      ...(lives.length > 1 ? ['while two workers lived'] : []),
+      ...(isLate ? ['after the token had run out'] : []),
+      ...(skewMs !== 0 ? ['with a clock that is off'] : []),
+    ]
+  }
 
   // What the visitor does.
 

@@ -9,20 +9,30 @@ export interface Extras {
   readonly files: number
   /** The oldest rows of the transcript make way. */
   readonly evictMeanMs: number
+  /** The worker is frozen: it does nothing, holds what it holds, and wakes late. */
+  readonly workerFrozenMeanMs: number
+  /** Tokens rest in the memory of each worker only. */
+  readonly isMemory: boolean
 }
 
 /** Chosen so that every seed that had failed before there were extras runs without them. */
 const SALT = 0x819
+const HOLDER_SALT = 0x128c
+const FROZEN_MEAN_MS_MIN = 15_000
 const FILES_MAX = 0.4
 const EVICT_MEAN_MS_MIN = 8_000
 
-export const PLAIN: Extras = { files: 0, evictMeanMs: 0 }
+export const PLAIN: Extras = { files: 0, evictMeanMs: 0, workerFrozenMeanMs: 0, isMemory: false }
 
 export function drawExtras(seed: number): Extras {
   const dice = new Dice(seed ^ SALT)
   const [files, evict] = [dice.draw(), dice.draw()]
+  const holder = new Dice(seed ^ HOLDER_SALT)
+  const frozen = holder.draw()
   return {
     files: dice.chance(0.4) ? FILES_MAX * files : 0,
     evictMeanMs: dice.chance(0.4) ? EVICT_MEAN_MS_MIN / (0.1 + 0.9 * evict) : 0,
+    workerFrozenMeanMs: holder.chance(0.4) ? FROZEN_MEAN_MS_MIN / (0.1 + 0.9 * frozen) : 0,
+    isMemory: holder.chance(0.2),
   }
 }

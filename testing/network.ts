@@ -14,12 +14,18 @@ export interface Caller {
   readonly name: string
   readonly isAlive: boolean
   whenDead(tell: () => void): void
+  /** Where it can be frozen: now, or when it has thawed. */
+  when?(run: () => void): void
+  freeze?(ms: number): void
 }
 
 /** What the network told a client, and what the client asked: for the auditor. */
 export interface Traffic {
   asked(path: string, bearer: string | undefined): void
   /** @param askedAt when the request was made that was answered so */
+  /** What is remarkable as a refresh begins, and, looked at again, as it ends. */
+  circumstances?(by: Caller): readonly string[]
+  watch?(): () => readonly string[]
   told(path: string, retryAfterMs: number, by: Caller, askedAt: number): void
   /** A socket stands beside one of another worker that lives. */
   doubled(by: Caller, other: Caller): void
@@ -45,6 +51,8 @@ export class Network implements Cable {
   faults: Faults
   isOnline = true
   isServiceUp = true
+  /** Whoever asks for a refresh next is frozen with it on the wire. */
+  freezesRefreshMs = 0
   /** The session cookie of the one browser. */
   cookie: string | undefined
 
@@ -94,26 +102,51 @@ export class Network implements Cable {
       cancel()
       settle(reply)
     }
-    const cancel = this.#local(REQUEST_TIMEOUT_MS + waitMs, () => over(undefined))
+    const when = (run: () => void) => (caller.when === undefined ? run() : caller.when(run))
+    const cancel = this.#local(REQUEST_TIMEOUT_MS + waitMs, () => when(() => over(undefined)))
+    const isRefresh = request.path.endsWith('/auth/refresh')
+    const mark = (what: string) => isRefresh && this.world.mark(`refresh: ${what}`)
+    if (isRefresh) for (const what of this.#traffic.circumstances?.(caller) ?? []) mark(what)
+    const watch = this.#traffic.watch?.()
+    if (isRefresh && this.freezesRefreshMs > 0) {
+      caller.freeze?.(this.freezesRefreshMs)
+      this.freezesRefreshMs = 0
+    }
     const askedAt = this.world.now
     const call = `${request.method} ${request.path} ${request.query.get('conversationId') ?? ''}`.trim()
     this.#traffic.asked(call, request.bearer)
     if (!this.isOnline) return void this.#local(1, () => over(undefined))
     const fails = () => void (dice.chance(0.5) && this.#local(this.latency(), () => over(undefined)))
-    if (dice.chance(faults.requestLost)) return fails()
+    if (dice.chance(faults.requestLost)) {
+      mark('request lost')
+      return fails()
+    }
     const outMs = dice.chance(faults.slow) ? dice.between(200, SLOW_MAX_MS) : this.latency()
     const answered = (answer: Answer) => {
-      if (dice.chance(faults.answerLost)) return fails()
+      if (dice.chance(faults.answerLost)) {
+        mark('answer lost')
+        return fails()
+      }
       const backMs = dice.chance(faults.slow) ? dice.between(200, REQUEST_TIMEOUT_MS) : this.latency()
-      this.#local(backMs, () => {
+      const deliver = () => {
         if (!this.isOnline) return over(undefined)
+        for (const what of watch?.() ?? []) mark(what)
+        if (caller.isAlive && !isOver)
+          mark(answer.body === PORTAL_PAGE && answer.status < 500 ? 'portal' : `${answer.status}`)
         // The cookie comes with the first bytes: a worker that dies now has one that it never heard of.
         if (!isOver && answer.cookie !== undefined && caller.isAlive) this.cookie = answer.cookie ?? undefined
         if (!isOver && answer.retryAfterMs !== undefined && caller.isAlive) {
           this.#traffic.told(call, answer.retryAfterMs, caller, askedAt)
         }
         this.#local(dice.between(0, 5), () => over(replyOf(answer)))
-      })
+      }
+      const answeredAt = this.world.now
+      this.#local(backMs, () =>
+        when(() => {
+          if (this.world.now > answeredAt + backMs + LATE_MS) mark('heard late by a frozen worker')
+          deliver()
+        }),
+      )
     }
     this.world.after(outMs, () => this.#arrive(request, askedAt, answered, fails))
     const nobody = () => {}

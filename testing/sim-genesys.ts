@@ -266,5 +266,13 @@ export async function simulateGenesys(seed: number, plant: Plant = {}, onNote?: 
   } finally {
     process.off('unhandledRejection', unhandled)
   }
-  return { seed, findings, steps: world.steps, digest: world.digest, tail: world.tail, faults: drawn }
+  return {
+    seed,
+    findings,
+    steps: world.steps,
+    digest: world.digest,
+    tail: world.tail,
+    faults: drawn,
+    marks: world.marks,
+  }
 }

@@ -31,6 +31,7 @@ export class Life {
   #onDeath: (() => void)[] = []
   #restAt: number
   #held = 0
+  #thawsAt = 0
 
   constructor(browser: SimBrowser, name: string, plant: Plant) {
     this.browser = browser
@@ -45,6 +46,24 @@ export class Life {
 
   whenDead(tell: () => void): void {
     this.#onDeath.push(tell)
+  }
+
+  /** It does nothing for a while, and keeps what it holds. */
+  freeze(ms: number): void {
+    this.browser.world.note(`worker ${this.name} is frozen for ${Math.round(ms)} ms`)
+    this.#thawsAt = Math.max(this.#thawsAt, this.browser.world.now + ms)
+  }
+
+  thaw(): void {
+    this.#thawsAt = 0
+  }
+
+  /** Now, or when it has thawed. */
+  when(run: () => void): void {
+    const { world } = this.browser
+    const ms = this.#thawsAt - world.now
+    if (ms <= 0) run()
+    else world.after(ms, () => this.when(run), true)
   }
 
   /** Stops it. Nothing is told to the engine: a real worker hears of nothing either. */
@@ -92,8 +111,8 @@ export class Life {
     if (world.dice.chance(faults.killSoon)) world.after(world.dice.between(0, 40), () => this.die('after a call'), true)
     return new Promise((resolve, reject) => {
       start().then(
-        (value) => this.isAlive && resolve(value),
-        (error) => this.isAlive && reject(error),
+        (value) => this.when(() => this.isAlive && resolve(value)),
+        (error) => this.when(() => this.isAlive && reject(error)),
       )
     })
   }
@@ -106,7 +125,7 @@ export class Life {
       alarm: (at: number, ring: () => void) => {
         // A timer is as late as the machine is busy.
         const ms = Math.max(0, at - browser.clock()) + world.dice.between(0, 3)
-        return world.after(ms, () => this.isAlive && ring(), true)
+        return world.after(ms, () => this.when(() => this.isAlive && ring()), true)
       },
     }
     const random = { draw: world.dice.draw, key: () => world.dice.key(browser.clock()) }
@@ -145,6 +164,8 @@ export class Life {
 
   #vault(): Vault {
     const { disk, world, vaultMode: mode } = this.browser
+    const { secrets, wills } =
+      mode === 'memory' ? { secrets: new Map<string, string>(), wills: new Map<string, string>() } : disk
     const soon = <T>(look: () => T): Promise<T> =>
       this.#use(() => new Promise((resolve) => world.after(world.dice.between(0, 1), () => resolve(look()), true)))
     return {
@@ -152,15 +173,15 @@ export class Life {
       seal: (secret) =>
         soon(() => {
           const box = world.dice.hex(16)
-          disk.secrets.set(box, secret)
+          secrets.set(box, secret)
           return { sealed: box }
         }),
-      open: ({ sealed }) => soon(() => disk.secrets.get(String(sealed)) ?? disk.wills.get(String(sealed))),
-      forget: () => soon(() => disk.secrets.clear()),
+      open: ({ sealed }) => soon(() => secrets.get(String(sealed)) ?? wills.get(String(sealed))),
+      forget: () => soon(() => secrets.clear()),
       bequeath: (secret) =>
         soon(() => {
           const box = world.dice.hex(16)
-          disk.wills.set(box, secret)
+          wills.set(box, secret)
           return { sealed: box }
         }),
     }

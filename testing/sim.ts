@@ -24,6 +24,8 @@ export interface Run {
   /** The last events before the end, or before the first finding. */
   readonly tail: readonly string[]
   readonly faults: Faults
+  /** What happened in it, of what a test wants to have seen. */
+  readonly marks: ReadonlySet<string>
 }
 
 const MINUTE_MS = 60_000
@@ -62,12 +64,14 @@ class Simulation {
     const service = new SimService(dice, () => Math.floor(world.now + skewMs), audit, settings)
     const feeds = new Feeds(service, world)
     const network = new Network(world, service, feeds, faults, audit)
-    const vaultMode = dice.pick(['broker', 'persistent'] as const)
+    const drawnMode = dice.pick(['broker', 'persistent'] as const)
+    const vaultMode = extras.isMemory ? 'memory' : drawnMode
     const browser = new SimBrowser(world, network, faults, { vaultMode, plant, emitted: (what) => audit.emitted(what) })
     audit.service = service
     // Whoever comes back too late begins anew, as often as that happens.
     if (hasShortSessions) audit.excusedSessions = Number.POSITIVE_INFINITY
     audit.disk = browser.disk
+    audit.browser = browser
     browser.disk.onCommit = (writes) => audit.committed(writes)
     const habits = {
       tabsMax: dice.whole(1, 4),
@@ -88,6 +92,12 @@ class Simulation {
     this.faults = faults
     this.#every(habits.paceMs, () => visitor.act())
     this.#every(habits.agentMs, () => visitor.agentActs())
+    this.#every(extras.workerFrozenMeanMs, () => {
+      const ms = dice.wait(20_000)
+      this.audit.hasFrozen = true
+      if (dice.chance(0.5)) network.freezesRefreshMs = ms
+      else browser.active?.freeze(ms)
+    })
     this.#every(extras.evictMeanMs, () => world.note(`disk lets ${browser.disk.evict(KEPT_ROWS)} rows go`))
     this.#misfortunes()
   }
@@ -198,6 +208,8 @@ class Simulation {
     Object.assign(this.faults, CALM)
     network.isOnline = true
     network.isServiceUp = true
+    network.freezesRefreshMs = 0
+    for (const life of browser.lives) life.thaw()
     if (browser.tabs.length === 0) visitor.openTab()
     for (const tab of browser.tabs) {
       tab.thaw()
@@ -261,5 +273,6 @@ export async function simulate(seed: number, plant: Plant = {}, onNote?: (line: 
   } finally {
     process.off('unhandledRejection', unhandled)
   }
-  return { seed, findings: audit.findings, steps: world.steps, digest: world.digest, tail: world.tail, faults: drawn }
+  const { steps, digest, tail, marks } = world
+  return { seed, findings: audit.findings, steps, digest, tail, faults: drawn, marks }
 }

@@ -25,6 +25,8 @@ export class World {
   readonly tail: string[] = []
   /** Hears every line of the trace. */
   onNote: (line: string) => void = () => {}
+  /** What has happened at least once, of what a test wants to have seen. */
+  readonly marks = new Set<string>()
   readonly #startedAt: number
   readonly #heap: Happening[] = []
   #order = 0
@@ -70,6 +72,11 @@ export class World {
     if (line.startsWith('FINDING') && this.#left > LINES_AFTER_FINDING) this.#left = LINES_AFTER_FINDING
     if (this.#left-- <= 0) return
     if (this.tail.push(text) > 2 * TAIL_LINES) this.tail.splice(0, TAIL_LINES)
+  }
+
+  mark(what: string): void {
+    this.marks.add(what)
+    this.note(what)
   }
 
   get digest(): string {

@@ -131,6 +131,22 @@ function withoutWish<T>(outcome: Outcome<T>): Outcome<T> {
   return rest
 }
 
+/** Nobody remembers that it was only forgotten. */
+function asRefused(input: Input): Input {
+  if (input.type === 'stream' && input.report.type === 'ended')
+    return { ...input, report: { ...input.report, isForgotten: false } }
+  return 'outcome' in input && !input.outcome.ok && 'isForgotten' in input.outcome
+    ? ({ ...input, outcome: { ...input.outcome, isForgotten: false } } as Input)
+    : input
+}
+
+const firstTries = new Map<string, number>()
+function lateKey(key: string, now: number, fresh: () => string): string {
+  const first = firstTries.get(key) ?? now
+  firstTries.set(key, first)
+  return now - first > 15_000 ? fresh() : key
+}
+
 export const PLANTED: readonly Planted[] = [
   {
     is: 'acts before it has committed',
@@ -183,6 +199,30 @@ export const PLANTED: readonly Planted[] = [
     found: /^order/,
   },
   { is: 'drops what is refused', plant: afterwards(dropsRefused), found: /^forgotten/ },
+  {
+    is: 'calls with a placeholder where a token is gone',
+    plant: {
+      ports: (ports) => ({
+        ...ports,
+        vault: { ...ports.vault, open: async (sealed) => (await ports.vault.open(sealed)) ?? 'ACCESS_TOKEN_SECURED' },
+      }),
+    },
+    found: /^placeholder/,
+  },
+  {
+    is: 'takes a token that a stopped worker had for a refused one',
+    plant: {
+      decide: (view, inputs, ...rest) => decide(view, inputs.map(asRefused), ...rest),
+    },
+    found: /^(stuck|lost|unsettled)/,
+  },
+  {
+    is: 'makes a new key when it wakes late',
+    plant: onPlatform((platform, { clock, random }) => ({
+      refresh: (request) => platform.refresh({ ...request, key: lateKey(request.key, clock.now(), random.key) }),
+    })),
+    found: /^(refresh|revoked)/,
+  },
   {
     is: 'names a token where it explains a failure',
     plant: onPlatform((platform) => ({

@@ -8,7 +8,7 @@ import { report, simulate } from '../../testing/sim.ts'
 import { Feeds } from '../../testing/sim-feeds.ts'
 import { SimService } from '../../testing/sim-service.ts'
 import { World } from '../../testing/world.ts'
-import { REGRESSIONS, seedsFrom } from './seeds.ts'
+import { LATER, REGRESSIONS, seedsFrom } from './seeds.ts'
 
 const FRESH = 200
 /** They failed before there were files: without them they still run as they did. */
@@ -30,7 +30,7 @@ async function run(seed: number): Promise<void> {
 }
 
 describe('one seed after the other', () => {
-  test.each(REGRESSIONS)('[SIM6] seed $seed: $caught', ({ seed }) => run(seed))
+  test.each([...REGRESSIONS, ...LATER])('[SIM6] seed $seed: $caught', ({ seed }) => run(seed))
   test.each(seedsFrom(commit(), FRESH))('[SIM2] seed %i', run)
 })
 
@@ -63,6 +63,37 @@ test('[SIM8] about a third of the runs have neither files nor a full disk, and e
   expect(share(({ files }) => files > 0)).toBeCloseTo(0.4, 1)
   expect(share(({ evictMeanMs }) => evictMeanMs > 0)).toBeCloseTo(0.4, 1)
   for (const { seed } of OLD) expect(drawExtras(seed)).toEqual(PLAIN)
+})
+
+test('[SIM9] a worker is frozen in some runs, and keeps its tokens in memory in some', () => {
+  const runs = seedsFrom('extras', 400).map(drawExtras)
+  const share = (has: (extras: Extras) => boolean) => runs.filter(has).length / runs.length
+  expect(share(({ workerFrozenMeanMs }) => workerFrozenMeanMs > 0)).toBeCloseTo(0.4, 1)
+  expect(share(({ isMemory }) => isMemory)).toBeCloseTo(0.2, 1)
+})
+
+/** What must have happened to a refresh in one run or another, or the simulation proves nothing of it. */
+const MARKS = [
+  'request lost',
+  'answer lost',
+  'portal',
+  '429',
+  '503',
+  '500',
+  'answered behind a logout',
+  'answered to the next identity',
+  'while two workers lived',
+  'after the token had run out',
+  'with a clock that is off',
+  'heard late by a frozen worker',
+].map((what) => `refresh: ${what}`)
+
+test('[SIM9] every trouble that a refresh can meet is met within 500 seeds', async () => {
+  const missing = new Set(MARKS)
+  for (let seed = 1; seed <= 500 && missing.size > 0; seed++) {
+    for (const mark of (await simulate(seed)).marks) missing.delete(mark)
+  }
+  expect([...missing]).toEqual([])
 })
 
 test('[SIM4] a worker that was stopped asks nothing and connects nowhere', async () => {
