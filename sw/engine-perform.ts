@@ -203,12 +203,8 @@ export class Performer {
     const request = { claim, conversationId, afterSeq, attributes, ...(conversation && { conversation }), ...others }
     if (!isLack(token)) return this.stream.connect({ ...request, token: token.value })
     const { verdict, reason, isForgotten } = token
-    this.#report({
-      type: 'stream',
-      report: { type: 'ended', claim, verdict, reason, isForgotten },
-      generation,
-      conversationId,
-    })
+    const report = { type: 'ended', claim, verdict, reason, isForgotten } as const
+    this.#report({ type: 'stream', report, generation, conversationId })
   }
 
   /** Which tokens the stream runs on, as one word. */

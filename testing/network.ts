@@ -106,12 +106,8 @@ export class Network implements Cable {
     const cancel = this.#local(REQUEST_TIMEOUT_MS + waitMs, () => when(() => over(undefined)))
     const isRefresh = request.path.endsWith('/auth/refresh')
     const mark = (what: string) => isRefresh && this.world.mark(`refresh: ${what}`)
-    if (isRefresh) for (const what of this.#traffic.circumstances?.(caller) ?? []) mark(what)
     const watch = this.#traffic.watch?.()
-    if (isRefresh && this.freezesRefreshMs > 0) {
-      caller.freeze?.(this.freezesRefreshMs)
-      this.freezesRefreshMs = 0
-    }
+    if (isRefresh) this.#refreshing(caller, mark)
     const askedAt = this.world.now
     const call = `${request.method} ${request.path} ${request.query.get('conversationId') ?? ''}`.trim()
     this.#traffic.asked(call, request.bearer)
@@ -155,6 +151,12 @@ export class Network implements Cable {
         this.#arrive({ ...request, isCopy: true }, askedAt, nobody, nobody),
       )
     }
+  }
+
+  #refreshing(caller: Caller, mark: (what: string) => void): void {
+    for (const what of this.#traffic.circumstances?.(caller) ?? []) mark(what)
+    if (this.freezesRefreshMs > 0) caller.freeze?.(this.freezesRefreshMs)
+    this.freezesRefreshMs = 0
   }
 
   #arrive(request: Request, askedAt: number, answered: (answer: Answer) => void, fails: () => void): void {
