@@ -136,10 +136,10 @@ export class Network implements Cable {
         }
         this.#local(dice.between(0, 5), () => over(replyOf(answer)))
       }
-      const answeredAt = this.world.now
+      const lateAt = this.world.now + backMs + LATE_MS
       this.#local(backMs, () =>
         when(() => {
-          if (this.world.now > answeredAt + backMs + LATE_MS) mark('heard late by a frozen worker')
+          if (this.world.now > lateAt) mark('heard late by a frozen worker')
           deliver()
         }),
       )
