@@ -127,8 +127,7 @@ export class Network implements Cable {
       const deliver = () => {
         if (!this.isOnline) return over(undefined)
         for (const what of watch?.() ?? []) mark(what)
-        if (caller.isAlive && !isOver)
-          mark(answer.body === PORTAL_PAGE && answer.status < 500 ? 'portal' : `${answer.status}`)
+        if (caller.isAlive && !isOver) mark(kindOf(answer))
         // The cookie comes with the first bytes: a worker that dies now has one that it never heard of.
         if (!isOver && answer.cookie !== undefined && caller.isAlive) this.cookie = answer.cookie ?? undefined
         if (!isOver && answer.retryAfterMs !== undefined && caller.isAlive) {
@@ -241,6 +240,8 @@ function requestOf(url: string, init: RequestInit, cookie: string | undefined): 
           : { ...body },
   }
 }
+
+const kindOf = ({ status, body }: Answer): string => (body === PORTAL_PAGE && status < 500 ? 'portal' : `${status}`)
 
 const replyOf = ({ status, body, retryAfterMs }: Answer): Reply => ({
   // What a page that redirects looks like where redirects are not followed.
