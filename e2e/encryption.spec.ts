@@ -99,7 +99,7 @@ test('[ER10] the same look finds it all where nothing is encrypted', async () =>
 test.describe('with encryption', () => {
   test.use({ site: { encrypted: ['demo'] } })
 
-  test('[ER5] a key that is gone costs the cache and not the session @every-engine', async ({ world }) => {
+  test('[ER5] a key that is gone costs the cache and not the session', async ({ world }) => {
     const tab = await world.tab()
     await tab.until((state) => state.phase === 'live')
     await tab.page.evaluate(async (said) => (await globalThis.chat.send(said)).settled, SAID)
@@ -129,9 +129,7 @@ test.describe('with encryption', () => {
     expect(await world.service.conversations()).toHaveLength(1)
   })
 
-  test('[ER4] a logout takes the key along, and the next visitor begins with another @every-engine', async ({
-    world,
-  }) => {
+  test('[ER4] a logout takes the key along, and the next visitor begins with another', async ({ world }) => {
     const tab = await world.tab()
     await tab.until((state) => state.phase === 'live')
     await tab.page.evaluate(async (said) => (await globalThis.chat.send(said)).settled, SAID)
