@@ -10,7 +10,7 @@ import { type Api, connectOwn, oauthSource, serveOwnWorker, startApi } from '../
 import { startProxy } from '../testing/proxy.ts'
 import { type Site, startSite } from '../testing/site.ts'
 import { CLIENT, type StrictIssuer, strictIssuer } from '../test/servers/strict-issuer.ts'
-import { atLeast, atMost, type Figure, launch, median, openLab } from './lab.ts'
+import { atLeast, atMost, type Figure, type Lab, launch, median, openLab } from './lab.ts'
 import './page.ts'
 import { simulateDays } from './refresh-days.ts'
 
@@ -118,21 +118,52 @@ async function ours(): Promise<readonly Figure[]> {
     }
     const worst = Math.max(...rounds.map(({ round: { posts } }) => posts))
     const least = Math.min(...rounds.map(({ round: { good } }) => good))
-    const six = rounds.find(({ tabs, calls }) => tabs === 6 && calls === 10)?.round.ms ?? Number.NaN
+    const beyond = await sixByTen(lab, api, pages.slice(0, 6))
     return [
       atMost('refresh requests at the worst N and M, beside one', 'POST', worst, 1, 1),
       atLeast('calls that succeed at the worst N and M, beside all', '', least, 1, 1),
       atMost(
-        'until the last of 6 × 10 calls succeeds, beside one token latency + 50 ms',
+        'until the last of 6 × 10 calls succeeds, beyond pages without a worker that wait one latency, beside 50 ms',
         'ms',
-        six,
-        LATENCY_MS + 50,
+        Math.max(beyond, 0),
+        50,
         1,
       ),
     ]
   } finally {
     await Promise.all([lab.close(), issuer.end(), api.close()])
   }
+}
+
+/** Runs in the page: what cannot be avoided. Every call is refused, a token takes one latency, every call is made again. */
+async function waitAndCall([url, calls]: readonly [string, number]): Promise<{ good: number; at: number }> {
+  const token = new Promise<void>((resolve) => setTimeout(resolve, 150))
+  const as = (name: string) => fetch(url, { headers: { authorization: `Bearer ${name}` } })
+  const once = () =>
+    as('stale')
+      .then(() => token)
+      .then(() => as('fresh'))
+      .then(({ ok }) => ok)
+  const all = await Promise.all(Array.from({ length: calls }, () => once().catch(() => false)))
+  return { good: all.filter(Boolean).length, at: performance.timeOrigin + performance.now() }
+}
+
+/** Interleaved with pages that need nobody, so that a busy machine is busy for both. */
+async function sixByTen(lab: Lab, api: Api, pages: readonly Page[]): Promise<number> {
+  const bare = await startSite({ dist: DIST, serviceUrl: lab.service.url })
+  const others = await Promise.all(pages.map(() => lab.context.newPage()))
+  await Promise.all(others.map((page) => page.goto(bare.url)))
+  const [ours, theirs]: [number[], number[]] = [[], []]
+  for (let pass = 0; pass < 7; pass++) {
+    const old = new Set(api.calls.map(({ authorization }) => authorization))
+    api.accepts = (token) => token === 'fresh' || (!token.startsWith('stale') && !old.has(`Bearer ${token}`))
+    ours.push((await round(pages, 10, api, () => 0, call)).ms)
+    theirs.push((await round(others, 10, api, () => 0, waitAndCall)).ms)
+  }
+  await bare.close()
+  if (!process.argv.includes('--json'))
+    console.log(`  6 × 10: ${median(ours).toFixed(0)} ms, pages without a worker ${median(theirs).toFixed(0)} ms`)
+  return median(ours.map((ms, pass) => ms - (theirs[pass] ?? 0)))
 }
 
 const report = (name: string, tabs: number, calls: number, { posts, good, ms }: Round): void => {

@@ -133,9 +133,10 @@ export class Leases {
     const { ports, tokens, slots, submit, pass } = this.#desk
     const deadline = ports.clock.now() + LEND_TIMEOUT_MS
     if (spent !== undefined) await submit({ type: 'rejected', lease: name, generation: spent })
-    for (let askAt = 0; ; ) {
+    const next = () => this.#changed(Math.min(deadline, ports.clock.now() + ASK_AGAIN_MS))
+    let changed: Promise<void> | undefined
+    for (let askAt = 0; ; changed = next()) {
       const now = ports.clock.now()
-      const changed = this.#changed(Math.min(deadline, now + ASK_AGAIN_MS))
       const state = await slots()
       const lease = leaseOf(state, name)
       const token = await tokens.of(state, name)
@@ -147,6 +148,8 @@ export class Leases {
       }
       if (lease.status === 'lost')
         throw new HoldfastError(lease.code, 'The lease is lost: the visitor must sign in again.')
+      // Most calls find a token at the first look, and wait for nothing.
+      if (changed === undefined) continue
       if (now >= deadline)
         throw new HoldfastError('LEASE_EXPIRED', `There is no token of the lease "${name}", and none came in time.`)
       if (isLack(token) && token.isForgotten)

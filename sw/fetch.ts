@@ -98,7 +98,7 @@ async function authorized(handler: Handler, request: Request, route: Route): Pro
   if (token instanceof Response) return token
   const hasBody = !/^(GET|HEAD)$/.test(request.method)
   const isSpare = !hasBody || REPEATABLE.test(request.headers.get('content-type') ?? '')
-  const spare = isSpare ? request.clone() : undefined
+  const spare = isSpare ? copyOf(request) : undefined
   const response = await send(ask, request, token, isSpare)
   if (response.status !== 401) {
     token.worked()
@@ -123,7 +123,7 @@ async function authorized(handler: Handler, request: Request, route: Route): Pro
 async function send(ask: typeof fetch, request: Request, token: Lent, isRepeatable: boolean): Promise<Response> {
   const { binding } = token
   if (binding === undefined) return ask(authorize(request, { authorization: `Bearer ${token.value}` }))
-  const spare = isRepeatable ? request.clone() : undefined
+  const spare = isRepeatable ? copyOf(request) : undefined
   const bound = async (one: Request) =>
     ask(authorize(one, await binding.headers({ method: one.method, url: one.url, token: token.value })))
   const response = await bound(request)
@@ -131,6 +131,9 @@ async function send(ask: typeof fetch, request: Request, token: Lent, isRepeatab
   const isToken = /invalid_token/.test(response.headers.get('www-authenticate') ?? '')
   return spare && isHeard && !isToken && !response.redirected ? bound(spare) : response
 }
+
+/** Without a body a request can be sent again as it is. */
+const copyOf = (request: Request): Request => (/^(GET|HEAD)$/.test(request.method) ? request : request.clone())
 
 function authorize(request: Request, authorization: { readonly [name: string]: string }): Request {
   const headers = new Headers(request.headers)

@@ -65,6 +65,8 @@ describe('when', () => {
     { jump: 'an hour back', now: NOW - HOUR, due: true },
     { jump: 'four minutes back', now: NOW - 4 * MINUTE, due: false },
     { jump: 'an hour forward', now: NOW + HOUR, due: true },
+    { jump: 'ten years back', now: NOW - 87_600 * HOUR, due: true },
+    { jump: 'ten years forward', now: NOW + 87_600 * HOUR, due: true },
   ])('[LE3] a clock that jumps $jump makes at most one refresh due', ({ now, due }) => {
     const first = plan(held(), env({ now }))
     expect(first.action !== undefined).toBe(due)
