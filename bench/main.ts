@@ -3,6 +3,7 @@
 
 import { accept } from './accept.ts'
 import { cold } from './cold.ts'
+import { costs } from './costs.ts'
 import { drain } from './drain.ts'
 import { encryption } from './encryption.ts'
 import { guard } from './guard.ts'
@@ -21,6 +22,7 @@ const BENCHES: { readonly [name: string]: () => Promise<readonly Figure[]> } = {
   tabs,
   service,
   nodes,
+  costs,
   guard,
   encryption,
   queue,

@@ -20,7 +20,16 @@ export function sessionRoutes(parts: Parts) {
       'Open a session, or resume one by cookie or access token.',
       { 200: SessionWire, 201: SessionWire },
       {
-        refusals: ['unknown-deployment', 'invalid-request', 'origin-not-allowed', 'too-many-replays', 'token-expired'],
+        refusals: [
+          'unknown-deployment',
+          'invalid-request',
+          'origin-not-allowed',
+          'too-many-replays',
+          'customers-only',
+          'invalid-token',
+          'token-expired',
+          'session-revoked',
+        ],
         isOpen: true,
       },
     ),
