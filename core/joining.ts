@@ -1,10 +1,26 @@
 // Between the wish to join a session to a user and the answer, nobody knows whose it is.
 
 import type { Session } from './session.ts'
+import type { EpochMs } from './wire.ts'
+
+/** Longer than that nobody waits for the answer. Meanwhile nothing is said in a session that may be another's. */
+const JOINING_MS_MAX = 60_000
+
+/** Is the answer still awaited? A clock that was set back says nothing of how long it was. */
+export const isJoining = ({ joiningUntil = 0 }: Session, now: EpochMs): boolean =>
+  joiningUntil > now && joiningUntil <= now + JOINING_MS_MAX
 
 /** How the wish to join a session to a user stands. */
 export type Joining = 'asked' | 'unknown' | 'refused'
 
-export const settled = ({ isJoining: _, ...session }: Session): Session => session
+export const settled = ({ joiningUntil: _, ...session }: Session): Session => session
 /** It is asked for again before anything of it is used. */
 export const doubted = (session: Session): Session => ({ ...settled(session), isValidated: false })
+
+export function joining(session: Session, step: Joining, now: EpochMs): Session {
+  if (step === 'asked') return { ...session, joiningUntil: now + JOINING_MS_MAX }
+  return step === 'unknown' ? doubted(session) : settled(session)
+}
+
+/** Whoever asked is no more. */
+export const restarted = (session: Session): Session => (session.joiningUntil ? doubted(session) : session)

@@ -2,6 +2,7 @@
 // The states and what changes them are in session.ts.
 
 import { type Attempt, begin, type Claim, claimOf, type Env, isDue, nextAt } from './attempt.ts'
+import { doubted, isJoining } from './joining.ts'
 import { type Asked, CLOSED, isOver, needsOpening, type Session } from './session.ts'
 import type { Sealed } from './lease.ts'
 import type { Attributes, EpochMs } from './wire.ts'
@@ -58,6 +59,10 @@ export interface Gate {
 /** Says which of the three phases is due. At most one action: each phase waits for the one before. */
 export function plan(session: Session, gate: Gate, env: Env): SessionPlan {
   if (session.isSignedOut || session.refusal !== null || !gate.isWanted) return { state: session }
+  if (session.joiningUntil !== undefined) {
+    if (isJoining(session, env.now)) return { state: session, wakeAt: session.joiningUntil }
+    return plan(doubted(session), gate, env)
+  }
   if (needsOpening(session, env.now)) return gate.canOpen ? open(session, env) : { state: session }
   if (!gate.canCall) return { state: session }
   const { conversation } = session

@@ -4,7 +4,7 @@
 import { type Attempt, answers, type Claim, type Env, fail, hurry, IDLE } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
 import { after } from './behind.ts'
-import { doubted, type Joining, settled } from './joining.ts'
+import { type Joining, joining, restarted, settled } from './joining.ts'
 import { type Expiry, expiryOf, isDoubtful, NO_EXPIRY } from './expiry.ts'
 import type { Sealed } from './lease.ts'
 import { CLOSED, down, type Stream, streamClosed, streamOpened } from './live.ts'
@@ -35,7 +35,7 @@ export interface Session {
   /** The session of the user who signed in last: in another one, somebody else is signed in. */
   readonly userSession?: string
   /** The service was asked to join it to a user: until the answer is here nobody knows whose it is. */
-  readonly isJoining?: true
+  readonly joiningUntil?: EpochMs
   readonly expiresAt: EpochMs
   readonly expiry: Expiry
   readonly conversation: Conversation | null
@@ -147,8 +147,8 @@ export const isPresentOver = ({ conversation, isNewWanted }: Session): boolean =
   conversation !== null && isOver(conversation.state) && !isNewWanted
 
 /** May messages flow into the present conversation? */
-export const isConversationOpen = (session: Session): boolean =>
-  session.isValidated && session.conversation !== null && !isOver(session.conversation.state)
+export const isConversationOpen = ({ isValidated, joiningUntil, conversation }: Session): boolean =>
+  isValidated && joiningUntil === undefined && conversation !== null && !isOver(conversation.state)
 
 /** Must the platform be asked before anything stored is used? */
 export function needsOpening(session: Session, now: EpochMs): boolean {
@@ -162,14 +162,13 @@ export function needsOpening(session: Session, now: EpochMs): boolean {
 export function reduce(session: Session, input: SessionInput, env: Env): Session {
   switch (input.type) {
     case 'started':
-      return { ...(session.isJoining ? doubted(session) : session), stream: down(session.stream), tabs: 0 }
+      return { ...restarted(session), stream: down(session.stream), tabs: 0 }
     case 'opened':
       return answers(session.opening, input.claim) ? adopt(session, input.opened, env) : session
     case 'identified':
       return settled(adopt(session, input.opened, env))
     case 'joining':
-      if (input.step === 'asked') return { ...session, isJoining: true }
-      return input.step === 'unknown' ? doubted(session) : settled(session)
+      return joining(session, input.step, env.now)
     case 'open-failed':
       return { ...session, opening: fail(session.opening, input.claim, env, input.retryAfterMs) }
     case 'open-refused':

@@ -41,10 +41,20 @@ export async function signIn(
   if (before.session.isSignedOut || (caller.epoch !== '' && caller.epoch !== before.session.epoch)) throw signedOut()
   // If this is another user, what was said before is said by who said it.
   if (before.session.userSession !== undefined) await drain(leaving)
-  const { opened, grant } = await asked(desk, before.session.epoch, token)
-  const slots = await leaving.slots()
+  const answer = await asked(desk, before.session.epoch, token)
+  try {
+    return await join(desk, before.session.epoch, answer)
+  } catch (error) {
+    // It is joined there, and not here.
+    await desk.submit({ type: 'joining', epoch: before.session.epoch, step: 'unknown' })
+    throw error
+  }
+}
+
+async function join(desk: SignIn, before: string, { opened, grant }: Answer): Promise<null> {
+  const slots = await desk.leaving.slots()
   const { epoch, userSession } = slots.session
-  if (epoch !== before.session.epoch) throw signedOut()
+  if (epoch !== before) throw signedOut()
   const isOther = userSession !== undefined && userSession !== opened.sessionId
   // Taken out before everything is emptied.
   const more = isOther ? await kept(desk, slots) : {}
@@ -89,7 +99,7 @@ async function ready(
     const slots = await leaving.slots()
     if (slots.session.epoch !== epoch) throw signedOut()
     const token = await performer.tokens.of(slots)
-    if (slots.session.id !== null && !isLack(token)) return { slots, token }
+    if (slots.session.id !== null && slots.session.isValidated && !isLack(token)) return { slots, token }
     if (clock.now() >= deadline) {
       const message = 'There is no session yet that could be joined to a user: try again when the service answers.'
       throw new HoldfastError('SERVICE_UNREACHABLE', message)

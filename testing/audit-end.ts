@@ -14,6 +14,7 @@ export function judgeEnd(audit: Auditor, browser: SimBrowser): void {
   judgeMessages(audit)
   for (const conversation of audit.service.conversations.values()) judgeOrder(audit, conversation)
   judgeSessions(audit)
+  audit.judgeServed()
   judgeTabs(audit, browser)
   judgeContext(audit, browser)
 }

@@ -4,9 +4,8 @@
 
 import type { Writes } from '../core/ports.ts'
 import type { Message, OutboundMessage, Outcome, OutboxItem, Snapshot } from '../core/wire.ts'
-import { TrafficAuditor } from './audit-traffic.ts'
+import { IdentityAuditor } from './audit-identity.ts'
 import type { SimBrowser } from './sim-browser.ts'
-import type { Disk } from './sim-store.ts'
 import type { SimTab, TabEvents } from './sim-tab.ts'
 import { SECRET_MARK } from './sim-tokens.ts'
 
@@ -41,11 +40,10 @@ interface Logout {
   readonly sessionId: string | undefined
 }
 
-export class Auditor extends TrafficAuditor implements TabEvents {
+export class Auditor extends IdentityAuditor implements TabEvents {
   readonly sent = new Map<string, Sent>()
   readonly wishes: Wish[] = []
   readonly logouts: Logout[] = []
-  disk!: Disk
   browser!: SimBrowser
   committedAt = 0
   /** Sessions that there was a reason to begin, beside the first and one for each logout. */
@@ -194,6 +192,7 @@ export class Auditor extends TrafficAuditor implements TabEvents {
     if (picture === this.#judged) return
     this.#judged = picture
     this.emitted(snapshot)
+    this.judgeShown(tab.id, snapshot)
     if (snapshot.phase === 'signed-out' && snapshot.lease.status !== 'none') {
       this.finding(`former: tab ${tab.id} is signed out, and a token is still ${snapshot.lease.status}`)
     }
@@ -231,6 +230,7 @@ export class Auditor extends TrafficAuditor implements TabEvents {
 
   committed({ slots, wipe }: Writes): void {
     this.committedAt = this.world.now
+    this.judgeStored()
     const { conversationId, cursor } = slots.transcript
     if (wipe || conversationId !== this.#verified.conversationId || cursor.seq < this.#verified.seq) {
       this.#verified = { conversationId, seq: 0 }

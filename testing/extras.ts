@@ -13,6 +13,8 @@ export interface Extras {
   readonly workerFrozenMeanMs: number
   /** Tokens rest in the memory of each worker only. */
   readonly isMemory: boolean
+  /** The visitor signs in now and then, as one user and as another. */
+  readonly signIns: boolean
 }
 
 /** Chosen so that every seed that had failed before there were extras runs without them. */
@@ -22,7 +24,10 @@ const FROZEN_MEAN_MS_MIN = 15_000
 const FILES_MAX = 0.4
 const EVICT_MEAN_MS_MIN = 8_000
 
-export const PLAIN: Extras = { files: 0, evictMeanMs: 0, workerFrozenMeanMs: 0, isMemory: false }
+/** By a die of its own again, for the same reason. */
+const SIGN_IN_SALT = 0x8b
+
+export const PLAIN: Extras = { files: 0, evictMeanMs: 0, workerFrozenMeanMs: 0, isMemory: false, signIns: false }
 
 export function drawExtras(seed: number): Extras {
   const dice = new Dice(seed ^ SALT)
@@ -34,5 +39,6 @@ export function drawExtras(seed: number): Extras {
     evictMeanMs: dice.chance(0.4) ? EVICT_MEAN_MS_MIN / (0.1 + 0.9 * evict) : 0,
     workerFrozenMeanMs: holder.chance(0.4) ? FROZEN_MEAN_MS_MIN / (0.1 + 0.9 * frozen) : 0,
     isMemory: holder.chance(0.2),
+    signIns: new Dice(seed ^ SIGN_IN_SALT).chance(0.25),
   }
 }

@@ -40,6 +40,7 @@ export class Feeds {
     service.onRevoked = (familyId) => {
       for (const feed of [...this.#feeds]) if (feed.familyId === familyId) feed.end('session-revoked')
     }
+    service.onMoved = () => this.recheck()
   }
 
   connect(wire: Wire): SocketEnd {

@@ -3,6 +3,7 @@
 
 import { isLive, mayEnter } from '../server/session.ts'
 import { handleFile, namedFiles } from './sim-files.ts'
+import { signIn } from './sim-identity.ts'
 import type { Conversation, Message, SimService } from './sim-service.ts'
 import type { Access } from './sim-tokens.ts'
 
@@ -61,6 +62,7 @@ export function handle(service: SimService, request: Request): Answer {
   if (path === '/api/v2/widget/auth/revoke') return signOut(service, request)
   const access = service.admit(request.bearer)
   if (typeof access === 'string') return problem(401, access)
+  if (path === '/api/v2/widget/auth/authenticate') return authenticate(service, access, request)
   if (path === CONVERSATIONS) return make(service, access, request)
   const [, id = '', rest = ''] =
     /^\/api\/v2\/messaging\/conversations\/([^/]+)(\/messages|\/attachments.*)?$/.exec(path) ?? []
@@ -100,6 +102,13 @@ function resume(service: SimService, bearer: string): Answer {
   return sessionAnswer(service, access.sessionId, service.grant(family, access.generation), 200)
 }
 
+function authenticate(service: SimService, access: Access, { body }: Request): Answer {
+  const sessionId = signIn(service, access, String(body.token))
+  const family = service.families.get(access.familyId)
+  if (family === undefined) return problem(401, 'session-revoked')
+  return sessionAnswer(service, sessionId, service.grant(family, access.generation), 200)
+}
+
 function sessionAnswer(service: SimService, sessionId: string, grant: object, status: number): Answer {
   const latest = service.latest(sessionId)
   const conversation =
@@ -110,7 +119,7 @@ function sessionAnswer(service: SimService, sessionId: string, grant: object, st
   const body = {
     persistentSessionId: sessionId,
     epoch: 1,
-    authenticated: false,
+    authenticated: service.sessions.get(sessionId)?.userId !== undefined,
     expiresAt,
     conversation,
     activeElsewhere: false,

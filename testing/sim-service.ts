@@ -56,6 +56,7 @@ export interface Session {
   readonly id: string
   state: SessionState
   expiresAt: number
+  userId?: string
 }
 
 export class SimService extends SimTokens {
@@ -67,6 +68,8 @@ export class SimService extends SimTokens {
   /** Told of every change of a conversation. */
   onChange: (conversation: Conversation, what: Message | 'state') => void = () => {}
   onRevoked: (familyId: string) => void = () => {}
+  /** A family belongs to another session now. */
+  onMoved: (familyId: string) => void = () => {}
 
   open(key: string, presentedToken: string | undefined): { verdict: OpenSessionVerdict; family: Family } | number {
     const found = this.readRefresh(presentedToken)

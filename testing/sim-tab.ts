@@ -77,7 +77,7 @@ export class SimTab {
   /** @throws {HoldfastError} `LINK_TIMEOUT` after two silences, and what the command throws */
   async run<C extends Command>(command: C): Promise<AnswerTo<C>> {
     const caller = this.#caller()
-    const isLong = command.type === 'history' || command.type === 'logout'
+    const isLong = ['history', 'logout', 'authenticate'].includes(command.type)
     const timeoutMs = isLong ? LONG_CALL_TIMEOUT_MS : CALL_TIMEOUT_MS
     for (let attempt = 1; attempt <= 2; attempt++) {
       const answer = await this.#try(caller, command, timeoutMs, attempt === 1)

@@ -90,6 +90,8 @@ export class SimTokens {
     if (access.expiresAt <= this.now()) return 'token-expired'
     const family = this.families.get(access.familyId)
     if (family === undefined || !isLive(family, this.now())) return 'session-revoked'
+    // Its session is somebody else's by now.
+    if (family.sessionId !== access.sessionId) return 'token-expired'
     this.families.set(family.id, confirm(family, access.generation, this.now()))
     this.events.used(access)
     return access

@@ -10,6 +10,7 @@ import type { SimBrowser } from './sim-browser.ts'
 import type { SimService } from './sim-service.ts'
 import { simUpload } from './sim-files.ts'
 import { SimTab, type TabEvents } from './sim-tab.ts'
+import { SECRET_MARK } from './sim-tokens.ts'
 
 export interface Habits {
   readonly tabsMax: number
@@ -20,6 +21,7 @@ export interface Habits {
   readonly closings: boolean
   /** The share of messages with files. */
   readonly files: number
+  readonly signIns: boolean
 }
 
 /** So often a message is sent under one key while nobody answers. */
@@ -37,6 +39,8 @@ export class Visitor implements TabEvents {
   /** From now on the visitor only mends what is left to a visitor. */
   isContent = false
   #count = 0
+  /** Who each identity has signed in as. */
+  readonly #users = new Map<string, string>()
 
   constructor(browser: SimBrowser, service: SimService, audit: Auditor, habits: Habits) {
     this.#browser = browser
@@ -67,6 +71,7 @@ export class Visitor implements TabEvents {
   /** One thing, in one of the tabs that are there and awake. */
   act(): void {
     const { dice } = this.#browser.world
+    if (this.#habits.signIns && dice.chance(0.06)) return this.#signIn()
     const awake = this.#browser.tabs.filter((tab) => !tab.isFrozen)
     if (awake.length === 0 || (awake.length < this.#habits.tabsMax && dice.chance(0.15))) return void this.openTab()
     const tab = dice.pick(awake)
@@ -224,6 +229,30 @@ export class Visitor implements TabEvents {
       if (page.length === 0) return all
       all.unshift(...page)
     }
+  }
+
+  /** As the user that this identity is of, or as another one, who must meet nothing of it. */
+  #signIn(): void {
+    const { dice } = this.#browser.world
+    const tab = this.#browser.tabs.find(({ isFrozen, snapshot }) => !isFrozen && snapshot?.session)
+    if (tab === undefined || tab.snapshot?.phase === 'signed-out') return
+    const { epoch } = tab
+    const former = this.#users.get(epoch)
+    const isKnown = former !== undefined || tab.snapshot?.session?.authenticated === true
+    const user = former !== undefined && dice.chance(0.4) ? former : `user-${dice.hex(8)}`
+    if (!isKnown) this.#users.set(epoch, user)
+    this.#browser.world.note(`tab ${tab.id} signs in as ${user}`)
+    // Whether another user has begun is known to nobody when the answer is lost.
+    this.#audit.excusedSessions += 1
+    const switching = isKnown && user !== former ? this.#audit.loggingOut(tab, 'discard') : undefined
+    const token = `${SECRET_MARK}${user}`
+    const isSwitched = () => this.#service.sessions.get(switching?.sessionId ?? '')?.userId !== token
+    this.#quietly(
+      tab
+        .run({ type: 'authenticate', token })
+        .then(() => switching && isSwitched() && this.#audit.loggedOut(switching))
+        .finally(() => tab.pull()),
+    )
   }
 
   #logout(tab: SimTab): void {

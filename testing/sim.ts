@@ -80,6 +80,7 @@ class Simulation {
       logouts: dice.chance(0.3),
       closings: dice.chance(0.4),
       files: extras.files,
+      signIns: extras.signIns,
     }
     const visitor = new Visitor(browser, service, audit, habits)
     this.world = world
