@@ -26,16 +26,16 @@ const vitest = (project) => (out) => [
   `--outputFile.json=${out}`,
 ]
 
-/** In the order in which they run. Without `read`, a part is one check that passes or fails. */
+/** In the order in which they run. Without `read`, a part is one check that passes or fails. `minutes` end what hangs. */
 export const PARTS = {
-  types: { minutes: 3, command: () => [TSC, '-b'] },
-  lint: { minutes: 2, command: () => [BIOME, 'check', '--error-on-warnings'] },
-  build: { minutes: 3, command: () => [script('build.mjs')] },
-  size: { minutes: 1, command: () => [script('size.mjs')] },
-  package: { minutes: 3, command: vitest('package'), read: readVitest },
-  unit: { minutes: 6, command: vitest('unit'), read: readVitest },
-  sim: { minutes: 5, command: vitest('sim'), read: readVitest },
-  e2e: { minutes: 12, command: () => [PLAYWRIGHT, 'test', '--reporter=list,json'], read: readPlaywright },
+  types: { minutes: 8, command: () => [TSC, '-b'] },
+  lint: { minutes: 5, command: () => [BIOME, 'check', '--error-on-warnings'] },
+  build: { minutes: 8, command: () => [script('build.mjs')] },
+  size: { minutes: 2, command: () => [script('size.mjs')] },
+  package: { minutes: 8, command: vitest('package'), read: readVitest },
+  unit: { minutes: 20, command: vitest('unit'), read: readVitest },
+  sim: { minutes: 15, command: vitest('sim'), read: readVitest },
+  e2e: { minutes: 35, command: () => [PLAYWRIGHT, 'test', '--reporter=list,json'], read: readPlaywright },
 }
 
 /** @returns {Promise<{ name: string, passed: number, failed: number, note: string }>} */
