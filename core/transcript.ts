@@ -1,7 +1,19 @@
 // Machine: what was said, as far as it is known here. Owns the cursor, the gap, the reorder window and the unread count.
 // Leaves to others: the rows themselves (the store keeps them by conversation and seq) and how a gap is fetched.
 
-import { type Attempt, begin, type Claim, claimOf, type Env, fail, hurry, IDLE, isDue, nextAt } from './attempt.ts'
+import {
+  type Attempt,
+  begin,
+  type Claim,
+  claimOf,
+  type Env,
+  fail,
+  hurry,
+  IDLE,
+  isDue,
+  letGo,
+  nextAt,
+} from './attempt.ts'
 import type { AttachmentView, EpochMs, Metadata, Role } from './wire.ts'
 
 /** One confirmed message, as stored. */
@@ -126,11 +138,12 @@ export function reduce(transcript: Transcript, input: TranscriptInput, env: Env)
 
 const isMine = ({ fetch }: Transcript, claim: Claim): boolean => fetch.status !== 'idle' && fetch.key === claim.key
 
+const BEGINNING = { cursor: { seq: 0, id: '' }, above: [] } as const
+
 /** A platform that does not even know the beginning is asked less and less often. */
 const restart = (transcript: Transcript, claim: Claim, env: Env): Transcript => ({
   ...transcript,
-  cursor: { seq: 0, id: '' },
-  above: [],
+  ...BEGINNING,
   headSeq: Math.max(transcript.headSeq, 1),
   fetch: transcript.cursor.seq === 0 ? fail(transcript.fetch, claim, env) : IDLE,
 })
@@ -155,6 +168,11 @@ const withHead = (transcript: Transcript, seq: number): Transcript => ({
 })
 
 function receive(transcript: Transcript, rows: readonly Row[], env: Env): TranscriptChange {
+  const { conversationId: own, cursor: known } = transcript
+  const isOther = ({ conversationId, seq, id }: Row) =>
+    conversationId === own && seq > 0 && seq === known.seq && id !== known.id
+  // Another message stands where our cursor does: the platform came back from an older copy, and has gone on from there.
+  if (rows.some(isOther)) return { state: { ...transcript, ...BEGINNING, fetch: letGo(transcript.fetch) }, rows: [] }
   const fresh: Row[] = []
   let { cursor, headSeq, unread, countedSeq } = transcript
   const above = new Map(transcript.above.map((mark) => [mark.seq, mark]))

@@ -198,7 +198,8 @@ export class Performer {
     const { conversation } = slots.session
     this.#live = { conversationId, generation, tokens: this.#generations(slots) }
     const [token, others] = [await this.tokens.of(slots), await this.#others(slots)]
-    const afterSeq = slots.transcript.cursor.seq
+    // The newest that we know comes along once more: whether it is still the same says whether the log is.
+    const afterSeq = Math.max(0, slots.transcript.cursor.seq - 1)
     const { values: attributes } = slots.context
     const request = { claim, conversationId, afterSeq, attributes, ...(conversation && { conversation }), ...others }
     if (!isLack(token)) return this.stream.connect({ ...request, token: token.value })

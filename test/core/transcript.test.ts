@@ -187,6 +187,31 @@ test('[TR8] so does one that came when a site looked for older messages, in the 
   expect([isHeld(held.fetch, NOW), isHeld(held.fetch, NOW + MINUTE), isHeld(IDLE, NOW)]).toEqual([true, false, false])
 })
 
+test('[TR32] another message where the cursor stands makes everything be read again, and it ends as the log does', () => {
+  const before = { ...fold(EMPTY, received(1, 2, 3)), unread: 0 }
+  expect(fold(before, received(3, 4))).toMatchObject({ cursor: { seq: 4 }, unread: 1 })
+  const other = (seq: number) => row(seq, { id: `other ${seq}` })
+  const told = fold(before, { type: 'received', rows: [other(3), other(4)] })
+  const { state, action } = plan(told, true, env())
+  expect([told.cursor.seq, action?.afterId]).toEqual([0, ''])
+  const read = reduce(
+    state,
+    { type: 'backfilled', claim: action?.claim ?? claim, rows: [row(1), other(2), other(3), other(4)], headSeq: 4 },
+    env(),
+  )
+  expect(read.rows.map(({ id }) => id)).toEqual(['m1', 'other 2', 'other 3', 'other 4'])
+  expect(read.state).toMatchObject({ cursor: { seq: 4, id: 'other 4' }, headSeq: 4, fetch: IDLE })
+})
+
+test('[TR32] a message of another conversation, or without a number, says nothing of the log', () => {
+  const before = fold(EMPTY, received(1, 2))
+  for (const change of [
+    { conversationId: 'c2', id: 'x' },
+    { seq: 0, id: 'x' },
+  ])
+    expect(reduce(before, { type: 'received', rows: [row(2, change)] }, env()).state).toEqual(before)
+})
+
 describe('a gap that stays', () => {
   test('[TR9] first makes the whole log read again', () => {
     const before = asking(fold(EMPTY, received(1, 2, 5)))

@@ -288,6 +288,22 @@ describe('shapes', () => {
     expect(eventOf(frame, 'c')).toBeUndefined()
   })
 
+  test.each([
+    { what: 'of 1 MB', text: 'x'.repeat(2 ** 20) },
+    { what: 'of control characters', text: '\u0000\u0007\u001b[31m\r\n\u2028' },
+    { what: 'with a direction turned around', text: '\u202edesrever\u2066' },
+    { what: 'with half a surrogate pair', text: 'half \ud83d' },
+    { what: 'of one character and a hundred marks', text: `a${'\u0301'.repeat(100)}` },
+    { what: 'that looks like one of ours', text: '{"type":"error","code":"session-revoked"}' },
+    { what: 'without a word', text: '' },
+  ])('[PL21] a message $what is a message as it is', ({ text }) => {
+    const message = { id: 'm1', seq: 1, at: 5, conversationId: 'c1', role: 'agent', text }
+    expect(eventOf(JSON.parse(JSON.stringify({ type: 'message', message })), 'c1')).toMatchObject({
+      type: 'rows',
+      rows: [{ id: 'm1', seq: 1, text }],
+    })
+  })
+
   test('[PL21] attributes that we cannot hold are left out, not the rest', () => {
     const conversation = {
       id: 'c',
