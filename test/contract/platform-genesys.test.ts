@@ -5,7 +5,10 @@ import { WebSocket as WsSocket } from 'ws'
 import { genesys } from '../../sw/platforms/genesys.ts'
 import { type Genesys, startGenesys } from '../../testing/genesys.ts'
 import { commonContract } from './platform-common.ts'
+import { faultContract } from './platform-faults.ts'
 import type { PlatformWorld } from './platform-world.ts'
+
+const FAULTS = { request: 'unheard-cut', answer: 'ack-cut', patience: 'throttled' } as const
 
 async function genesysWorld(): Promise<PlatformWorld> {
   const emulator = await startGenesys()
@@ -31,6 +34,8 @@ async function genesysWorld(): Promise<PlatformWorld> {
     browser: ({ deployment } = {}) => adapter(emulator.endpoints, deployment),
     nowhere: () => adapter({ messaging: nobody.replace('http', 'ws'), api: nobody, cdn: nobody }),
     silent: () => adapter(emulator.endpoints),
+    at: (url) => adapter({ messaging: url.replace('http', 'ws'), api: url, cdn: url }),
+    lose: (what) => emulator.service.fault(FAULTS[what]),
     async agentSays(_, text) {
       emulator.service.agentSays(session(), text)
     },
@@ -42,3 +47,4 @@ async function genesysWorld(): Promise<PlatformWorld> {
 }
 
 commonContract('Genesys Cloud Web Messaging', genesysWorld)
+faultContract('Genesys Cloud Web Messaging', genesysWorld)

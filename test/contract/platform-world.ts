@@ -12,6 +12,13 @@ export interface PlatformWorld {
   nowhere(): Platform
   /** An adapter for a service that takes a request and never answers; its deadline is short. */
   silent(): Platform
+  /** An adapter for a service at this address, whatever is there. */
+  at(url: string): Platform
+  /**
+   * Of the next message: the request never arrives, the answer to it is lost, or it is not taken because there were too
+   * many.
+   */
+  lose(what: 'request' | 'answer' | 'patience'): void
   agentSays(conversationId: string, text: string): Promise<void>
   agentCloses(conversationId: string): Promise<void>
   end(): Promise<void>

@@ -7,6 +7,7 @@ import { createSessionService } from '../../server/index.ts'
 import { sessionService } from '../../sw/platforms/session-service.ts'
 import { platformContract } from './platform.ts'
 import { commonContract } from './platform-common.ts'
+import { faultContract } from './platform-faults.ts'
 import { freshKey, type PlatformWorld } from './platform-world.ts'
 
 const SILENT_TIMEOUT_MS = 50
@@ -18,10 +19,21 @@ class NoSocket {
   }
 }
 
+type Trouble = { next?: 'request' | 'answer' | 'patience' | undefined }
+
 /** fetch with a cookie jar, as a browser has one. */
-function browserFetch(): typeof fetch {
+function browserFetch(trouble: Trouble): typeof fetch {
   const jar = new Map<string, string>()
   return async (url, init) => {
+    const isMessage = init?.method === 'POST' && String(url).endsWith('/messages')
+    const { next } = isMessage ? trouble : {}
+    if (isMessage) trouble.next = undefined
+    if (next === 'request') throw new TypeError('Failed to fetch')
+    if (next === 'patience') {
+      const body = JSON.stringify({ code: 'rate-limited' })
+      const type = { 'content-type': 'application/problem+json', 'retry-after': '1' }
+      return new Response(body, { status: 429, headers: type })
+    }
     const headers = new Headers(init?.headers)
     headers.set('cookie', [...jar].map(([name, value]) => `${name}=${value}`).join('; '))
     const response = await fetch(url, { ...init, headers })
@@ -30,6 +42,7 @@ function browserFetch(): typeof fetch {
       if (value === '') jar.delete(name)
       else jar.set(name, value)
     }
+    if (next === 'answer') throw new TypeError('Failed to fetch')
     return response
   }
 }
@@ -51,11 +64,12 @@ async function sessionServiceWorld(): Promise<PlatformWorld> {
   const goneUrl = await listening(gone)
   await new Promise((resolve) => gone.close(resolve))
 
+  const trouble: Trouble = {}
   const adapter = (at: string, deployment = 'demo', Socket: unknown = WsSocket, requestTimeoutMs?: number): Platform =>
     sessionService({ url: at, ...(requestTimeoutMs !== undefined && { requestTimeoutMs }) })({
       deployment,
       now: Date.now,
-      fetch: browserFetch(),
+      fetch: browserFetch(trouble),
       WebSocket: Socket as typeof WebSocket,
     })
 
@@ -70,6 +84,10 @@ async function sessionServiceWorld(): Promise<PlatformWorld> {
     browser: ({ deployment, hasSockets = true } = {}) => adapter(url, deployment, hasSockets ? WsSocket : NoSocket),
     nowhere: () => adapter(goneUrl),
     silent: () => adapter(quietUrl, 'demo', WsSocket, SILENT_TIMEOUT_MS),
+    at: (at) => adapter(at),
+    lose(what) {
+      trouble.next = what
+    },
     async agentSays(conversationId, text) {
       await asAgent(`${conversationId}/participants`, { role: 'agent' })
       await asAgent(`${conversationId}/messages`, { text })
@@ -84,3 +102,4 @@ async function sessionServiceWorld(): Promise<PlatformWorld> {
 
 platformContract('session service', sessionServiceWorld)
 commonContract('session service', sessionServiceWorld)
+faultContract('session service', sessionServiceWorld)
