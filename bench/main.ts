@@ -6,6 +6,7 @@ import { cold } from './cold.ts'
 import { costs } from './costs.ts'
 import { drain } from './drain.ts'
 import { encryption } from './encryption.ts'
+import { genesys } from './genesys.ts'
 import { guard } from './guard.ts'
 import type { Figure } from './lab.ts'
 import { nodes } from './nodes.ts'
@@ -28,6 +29,7 @@ const BENCHES: { readonly [name: string]: () => Promise<readonly Figure[]> } = {
   queue,
   refresh,
   wipe,
+  genesys,
 }
 
 const args = process.argv.slice(2)

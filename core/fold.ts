@@ -3,7 +3,7 @@
 
 import { problemOf } from './advice.ts'
 import { viewOf } from './attach.ts'
-import { answers, type Claim, hurry } from './attempt.ts'
+import { answers, type Claim, hurry, isRunning } from './attempt.ts'
 import { forget, logout } from './commands.ts'
 import { type Draft, entryOf, outbox, receive, rowOf, transcript } from './draft.ts'
 import { attached } from './fold-attach.ts'
@@ -12,6 +12,7 @@ import type { Input } from './inputs.ts'
 import { denied, foldLease, lease, proved, reject } from './fold-lease.ts'
 import { context, heard, hurryAll, session } from './fold-parts.ts'
 import { leaseOf } from './leases.ts'
+import { laneOf } from './outbox.ts'
 import type { Outcome } from './ports.ts'
 import { newSession, type Opened, type Session } from './session.ts'
 import type { Row } from './transcript.ts'
@@ -199,14 +200,16 @@ function refused(draft: Draft, key: string, code: string, reason: string): void 
 
 function sent(draft: Draft, input: Input & { type: 'sent' }): void {
   const { lane, claim, outcome, generation, conversationId } = input
+  // A late word about a run that was given up says nothing of the one that is under way.
+  const unkeyed = isRunning(laneOf(draft.slots.outbox, lane).attempt, claim) ? draft.unkeyed : undefined
   if (outcome.ok) {
     reached(draft, generation)
     outbox(draft, { type: 'run-ended', lane, claim })
-    return draft.unkeyed?.ended(draft, input)
+    return unkeyed?.ended(draft, input)
   }
   learn(draft, outcome, generation, conversationId)
   outbox(draft, { type: 'send-failed', lane, ...later(claim, outcome) })
-  draft.unkeyed?.ended(draft, input)
+  unkeyed?.ended(draft, input)
   // The token was at fault, not the message: the same call again as soon as there is another token.
   if (outcome.verdict === 'refresh') outbox(draft, { type: 'lane-hurried', lane })
   // Nothing was heard while the stream says it is open: ask it for a sign of life.

@@ -58,6 +58,10 @@ export interface Transcript {
   readonly known?: readonly string[]
   /** Likewise: whether something is missing is not known before the history has been read. */
   readonly isDoubtful?: boolean
+  /** Likewise: when a message that was sent is looked for, if nothing was heard of it by then. */
+  readonly lookAt?: EpochMs | undefined
+  /** The history is read while that message is on its way: what it has not is not missing. */
+  readonly isLook?: boolean
 }
 
 export type TranscriptInput =

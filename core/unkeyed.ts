@@ -47,6 +47,8 @@ export interface Unkeyed {
 /** Ids that are remembered: more than two pages of a history. */
 const KNOWN_MAX = 256
 const SETTLE_MS = 1_500
+/** An acknowledgement is overdue. */
+const LOOK_MS = 1_000
 
 /** @param rates how often the platform lets each step begin */
 export const unkeyed = (rates: Rates): Unkeyed => ({ rates, admit, numbered, matched, ended, plan, refusal })
@@ -127,13 +129,20 @@ function matched(draft: Draft, claim: Claim, value: Backfilled['value']): readon
   }
   const taken = new Map<string, string>()
   const present = laneNameOf(slots.session)
+  const { isLook = false } = slots.transcript
   for (const entry of heads(draft)) {
     if (entry.sentAt === undefined || entry.lane !== present) continue
     const own = fresh.find((row) => isOf(row, entry) && !taken.has(row.id))
     if (own !== undefined) {
       taken.set(own.id, entry.key)
       outbox(draft, { type: 'settled', entry })
-    } else draft.puts.set(entry.seq, certain(entry))
+      // Its acknowledgement was lost: nobody waits for that any longer.
+      if (isLook) {
+        slots.outbox = withLane(slots.outbox, present, { attempt: IDLE })
+        slots.context = { ...slots.context, sending: null }
+      }
+      // While it was on its way, that it was not there yet says nothing.
+    } else if (!isLook) draft.puts.set(entry.seq, certain(entry))
   }
   return value.rows.map((row) => {
     const key = taken.get(row.id)
@@ -180,22 +189,37 @@ function plan(draft: Draft, traffic: Traffic): EpochMs | undefined {
   return earliest(readAt, planSend(draft, traffic, maySend))
 }
 
-/** A history that is read while a message is on its way says nothing about that message: one waits for the other. */
+function isSending({ slots, env }: Draft, lane: string): boolean {
+  const { attempt } = laneOf(slots.outbox, lane)
+  return attempt.status === 'running' && !isDue(attempt, env)
+}
+
+/**
+ * A history that is read while a message is on its way says nothing of what is not in it: one waits for the other, but for
+ * a look when the acknowledgement is overdue.
+ */
 function planRead(draft: Draft, isWanted: boolean, settledAt: EpochMs | undefined): EpochMs | undefined {
   const { slots, env } = draft
-  const { attempt } = laneOf(slots.outbox, laneNameOf(slots.session))
-  const isSending = attempt.status === 'running' && !isDue(attempt, env)
-  if (!isWanted || isSending) return undefined
+  const isAwaited = isSending(draft, laneNameOf(slots.session))
+  const { lookAt } = slots.transcript
+  if (isAwaited && (lookAt === undefined || env.now < lookAt)) return lookAt
+  if (!isAwaited && !isWanted) return undefined
   // What was on its way when a connection was lost may arrive a little later than the next connection.
-  const quietAt = settledAt === undefined || settledAt > env.now + SETTLE_MS ? env.now : settledAt
-  if (env.now < quietAt) return quietAt
+  const isQuiet = isAwaited || settledAt === undefined || settledAt > env.now + SETTLE_MS
+  if (!isQuiet && env.now < settledAt) return settledAt
   const { transcript } = slots
   if (!isDue(transcript.fetch, env)) return nextAt(transcript.fetch)
   const heldUntil = admit(draft, 'fetch')
   if (heldUntil !== undefined) return heldUntil
   const fetch = begin(transcript.fetch, env, BACKFILL_TIMEOUT_MS)
   const { conversationId, cursor } = transcript
-  slots.transcript = { ...transcript, fetch, askedSeq: cursor.seq } satisfies Transcript
+  slots.transcript = {
+    ...transcript,
+    fetch,
+    askedSeq: cursor.seq,
+    lookAt: undefined,
+    isLook: isAwaited,
+  } satisfies Transcript
   const claim = claimOf(fetch)
   draft.actions.push({ type: 'backfill', claim, conversationId, afterId: cursor.id })
   return fetch.retryAt
@@ -214,6 +238,7 @@ function planSend(draft: Draft, { runs, isDurable }: Traffic, maySend: boolean):
     if (heldUntil !== undefined) return heldUntil
   }
   slots.outbox = sends.state
+  let lookAt: EpochMs | undefined
   for (const put of sends.puts) draft.puts.set(put.seq, put)
   for (const action of sends.actions) {
     if (action.type === 'attach') {
@@ -222,8 +247,10 @@ function planSend(draft: Draft, { runs, isDurable }: Traffic, maySend: boolean):
     }
     for (const entry of action.entries) draft.puts.set(entry.seq, { ...entry, sentAt: env.now })
     draft.actions.push({ ...action, ...carried(draft) })
+    lookAt = env.now + LOOK_MS
+    slots.transcript = { ...slots.transcript, lookAt }
   }
-  return sends.wakeAt
+  return earliest(sends.wakeAt, lookAt)
 }
 
 /** Attributes go along with a message, the changed ones only, as text. What is removed is emptied. */

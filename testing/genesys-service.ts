@@ -1,7 +1,7 @@
 // The emulated Genesys Cloud Web Messaging service: sessions, what agents do, and the REST calls. What a client says on a
 // socket is genesys-connection.ts; the server that makes it reachable is genesys.ts. Time and chance are given.
 
-import { GenesysAttachments } from './genesys-attachments.ts'
+import { GenesysAttachments, MEDIA } from './genesys-attachments.ts'
 import { GenesysConnection } from './genesys-connection.ts'
 import {
   Bucket,
@@ -243,23 +243,35 @@ export class GenesysService {
   #config(): object {
     const { settings } = this
     const conversations = {
+      messagingEndpoint: 'wss://webmessaging.emulator.example',
       showAgentTypingIndicator: true,
       showUserTypingIndicator: settings.showUserTyping,
       autoStart: { enabled: settings.autoStart },
       conversationDisconnect: { enabled: true, type: 'ReadOnly' },
       conversationClear: { enabled: settings.conversationClear },
+      notifications: { enabled: false },
       markdown: { enabled: false },
+      sessionDurationSeconds: settings.durationSeconds,
     }
+    const { fileTypes, maxFileSizeKB } = MEDIA.allowedMedia.inbound
+    const modes = [{ fileTypes: fileTypes.map(({ type }) => type), maxFileSizeKB }]
     return {
       id: settings.deploymentId,
       version: '1',
       status: settings.isActive ? 'Active' : 'Inactive',
       languages: ['en-us'],
       defaultLanguage: 'en-us',
+      apiEndpoint: 'https://api.emulator.example',
       headlessMode: { enabled: true },
       auth: { enabled: settings.auth, allowSessionUpgrade: settings.allowSessionUpgrade },
       journeyEvents: { enabled: false },
-      messenger: { enabled: true, apps: { conversations } },
+      messenger: {
+        enabled: true,
+        apps: { conversations },
+        fileUpload: { enableAttachments: settings.takesAttachments, modes },
+        styles: { primaryColor: '#0f6468' },
+        launcherButton: { visibility: 'On' },
+      },
     }
   }
 }

@@ -5,6 +5,8 @@ import type { DeploymentConfig } from './genesys-http.ts'
 
 const ECHO_EVERY_MS = 30_500
 const TYPING_EVERY_MS = 5_000
+/** To the platform typing is a message like others: after this its bucket is full again. */
+const QUIET_MS = 1_000
 export const ECHO_ID = 'SGVhbHRoQ2hlY2tNZXNzYWdlSWQ='
 
 interface Deps {
@@ -24,6 +26,7 @@ export class Signs {
   readonly #voice: Voice
   #echoedAt = Number.NEGATIVE_INFINITY
   #typedAt = Number.NEGATIVE_INFINITY
+  #sentAt = Number.NEGATIVE_INFINITY
 
   constructor(deps: Deps, asks: Asks, voice: Voice) {
     this.#deps = deps
@@ -34,7 +37,7 @@ export class Signs {
   /** Nobody is told that typing ended: it ends by itself. */
   typing(): void {
     const now = this.#deps.now()
-    if (now < this.#typedAt + TYPING_EVERY_MS) return
+    if (now < this.#typedAt + TYPING_EVERY_MS || now < this.#sentAt + QUIET_MS) return
     this.#typedAt = now
     void this.#deps.config().then((config) => {
       if (config?.typing && this.#asks.isFree && this.#asks.waitMs() === 0)
@@ -45,6 +48,7 @@ export class Signs {
   /** The message is out: what is typed next is another. */
   sent(): void {
     this.#typedAt = Number.NEGATIVE_INFINITY
+    this.#sentAt = this.#deps.now()
   }
 
   /** `echo` may be asked twice a minute; in between the credential for the history is as good a sign of life. */

@@ -434,6 +434,35 @@ describe('what a platform says beside messages', () => {
     }
   })
 
+  test('[GC38] what is overdue is looked for once: found, the next one goes, and a late word changes nothing', async () => {
+    const play = await new Unkeyed().live()
+    await play.enqueue('a', 'b')
+    const { claim } = play.the('send')
+    await play.after(999)
+    expect(play.types()).not.toContain('backfill')
+    await play.after(1)
+    expect(play.types()).toContain('backfill')
+    await play.read([said('m1', 'text of a')])
+    if (play.find('send') === undefined) await play.after(SECOND)
+    expect(play.the('send').entries).toMatchObject([{ key: 'b' }])
+    for (const late of [UNKNOWN, undefined]) {
+      await play.turn(play.sent('1', claim, late))
+      expect(play.types()).not.toContain('send')
+      expect((await play.entries()).map(({ key, sentAt }) => [key, sentAt !== undefined])).toEqual([['b', true]])
+    }
+    expect(await play.ids()).toEqual(['m1'])
+  })
+
+  test('[GC38] what is overdue and not there is waited for, and not looked for again meanwhile', async () => {
+    const play = await new Unkeyed().live()
+    await play.enqueue('a')
+    await play.after(SECOND)
+    await play.read([])
+    await play.after(10 * SECOND)
+    expect(play.types()).toEqual([])
+    expect((await play.entries())[0]?.sentAt).toBeDefined()
+  })
+
   test('[GC29] files that expired before their message went out are uploaded again', async () => {
     const play = await new Unkeyed().live()
     const attachments = [{ name: 'a.png', type: 'image/png', size: 4, content: 'bytes' }]

@@ -228,6 +228,9 @@ describe('a session', () => {
     const line = lines(adapterFor({ ...unknown, deploymentId: 'nobody' })).connect()
     await line.until(() => line.has('closed'))
     expect(line.events).toMatchObject([{ type: 'closed', verdict: 'refuse', code: 'DEPLOYMENT_UNKNOWN' }])
+    const inactive = (await world({ isActive: false })).connect()
+    await inactive.until(() => inactive.has('closed'))
+    expect(inactive.events).toMatchObject([{ type: 'closed', verdict: 'refuse', code: 'DEPLOYMENT_UNKNOWN' }])
     const { connect } = await world({ origins: ['https://shop.example'] })
     const verdicts: unknown[] = []
     for (let n = 0; n < 3; n++) {
