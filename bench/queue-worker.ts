@@ -9,7 +9,7 @@ import { createHost } from '../sw/host.ts'
 import { sessionService } from '../sw/platforms/session-service.ts'
 
 export interface Ask {
-  readonly who: 'ours' | 'workbox' | 'tanstack' | 'floor' | 'replay'
+  readonly who: 'ours' | 'workbox' | 'tanstack' | 'floor' | 'replay' | 'fill' | 'rerun'
   readonly count: number
   readonly isAtOnce: boolean
   readonly text: string
@@ -45,10 +45,15 @@ async function floor(records: readonly string[]): Promise<void> {
   })
 }
 
-const requestTo = (url: string, body: object, headers: Record<string, string> = {}) =>
+const requestTo = (
+  url: string,
+  body: object,
+  headers: Record<string, string> = {},
+  credentials: RequestCredentials = 'include',
+) =>
   new Request(url, {
     method: 'POST',
-    credentials: 'include',
+    credentials,
     headers: { 'content-type': 'application/json', ...headers },
     body: JSON.stringify(body),
   })
@@ -96,13 +101,32 @@ async function replay({ service, count, text }: Ask): Promise<string> {
   return id
 }
 
+/** What is to be replayed through kills of the worker: one queue, opened once in each of its lives. */
+let killed: Queue | undefined
+const queueOfKills = (): Queue => (killed ??= new Queue('kills', { onSync: async () => {} }))
+
+async function fill({ service, count, text }: Ask): Promise<void> {
+  for (let index = 0; index < count; index++)
+    await queueOfKills().pushRequest({ request: requestTo(service, { text: `${text} ${index}` }, {}, 'omit') })
+}
+
+/** Answers how many are left. */
+async function rerun(): Promise<number> {
+  await queueOfKills()
+    .replayRequests()
+    .catch(() => {})
+  return (await queueOfKills().getAll()).length
+}
+
+const WORK: { readonly [who: string]: (ask: Ask) => Promise<unknown> } = { replay, fill, rerun }
+
 const worker = globalThis as unknown as {
   addEventListener(type: string, listener: (event: ExtendableMessage) => void): void
   skipWaiting(): void
 }
 worker.addEventListener('install', () => worker.skipWaiting())
 worker.addEventListener('message', (event) => {
-  const work = event.data.who === 'replay' ? replay(event.data) : store(event.data)
+  const work = (WORK[event.data.who] ?? store)(event.data)
   const [port] = event.ports
   event.waitUntil(
     work.then(
