@@ -46,18 +46,6 @@ export const PLANTED_IDENTITY: readonly Planted[] = [
     found: MIXED,
   },
   {
-    is: 'does not write down that somebody signs in',
-    plant: {
-      decide: (view, inputs, ...rest) =>
-        decide(
-          view,
-          inputs.map((input) => (input.type === 'joining' ? { type: 'tick' } : input)),
-          ...rest,
-        ),
-    },
-    found: MIXED,
-  },
-  {
     is: 'tells the service nothing of a logout',
     plant: {
       ports: (ports) => ({
