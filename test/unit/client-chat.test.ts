@@ -453,6 +453,16 @@ describe('the other commands', () => {
     ['context.set(Map)', (chat) => chat.context.set(new Map([['a', 'b']]) as never)],
     ['context.set without a name', (chat) => chat.context.set({ '': 'a' })],
     ['context.set of an object', (chat) => chat.context.set({ a: { b: 'c' } as never })],
+    ['context.set of a function', (chat) => chat.context.set({ a: (() => 'b') as never })],
+    ['context.set of a symbol', (chat) => chat.context.set({ a: Symbol('b') as never })],
+    [
+      'context.set of a circle',
+      (chat) => {
+        const circle: { self?: unknown } = {}
+        circle.self = circle
+        return chat.context.set(circle as never)
+      },
+    ],
     ['context.remove(5)', (chat) => chat.context.remove(5 as never)],
     ['context.remove(list)', (chat) => chat.context.remove(['a', 'b'] as never)],
     ['context.remove without a name', (chat) => chat.context.remove('')],
@@ -460,6 +470,11 @@ describe('the other commands', () => {
     ['outbox.cancel(empty)', (chat) => chat.outbox.cancel('')],
     ['outbox.edit()', (chat) => chat.outbox.edit(undefined as never, 'a')],
     ['outbox.edit(key)', (chat) => chat.outbox.edit('k', undefined as never)],
+    ['authenticate()', (chat) => chat.authenticate(undefined as never)],
+    ['authenticate(word)', (chat) => chat.authenticate('jwt' as never)],
+    ['authenticate without a token', (chat) => chat.authenticate({} as never)],
+    ['authenticate with an empty token', (chat) => chat.authenticate({ token: '' })],
+    ['authenticate with an object', (chat) => chat.authenticate({ token: {} as never })],
     ['logout(word)', (chat) => chat.logout('send' as never)],
     ['logout(null)', (chat) => chat.logout(null as never)],
   ]
