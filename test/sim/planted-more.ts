@@ -140,6 +140,7 @@ export const PLANTED_MORE: readonly Planted[] = [
   },
   {
     is: 'sends a message before its files',
+    needs: ({ files }) => files > 0,
     plant: {
       decide: (...args) => {
         const decision = decide(...args)
@@ -153,6 +154,7 @@ export const PLANTED_MORE: readonly Planted[] = [
   },
   {
     is: 'uploads the same part again and again',
+    needs: ({ files }) => files > 0,
     plant: onFiles(({ upload }) => ({
       upload: (request: Parameters<typeof upload>[0]) =>
         upload({
@@ -164,6 +166,7 @@ export const PLANTED_MORE: readonly Planted[] = [
   },
   {
     is: 'leaves files behind',
+    needs: ({ files }) => files > 0,
     plant: {
       decide: (...args) => {
         const decision = decide(...args)
@@ -175,6 +178,7 @@ export const PLANTED_MORE: readonly Planted[] = [
   },
   {
     is: 'takes what the disk has kept for all there was',
+    needs: ({ evictMeanMs }) => evictMeanMs > 0,
     plant: {
       ports: (ports) => {
         const capabilities = { ...ports.platform.capabilities, catchUp: 'replay' as const }

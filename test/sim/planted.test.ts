@@ -7,8 +7,9 @@ import { PLANTED_MORE } from './planted-more.ts'
 
 const SEEDS_MAX = 500
 
-test.each([...PLANTED, ...PLANTED_MORE])('[SIM5] a machine that $is is noticed', async ({ plant, found }) => {
+test.each([...PLANTED, ...PLANTED_MORE])('[SIM5] a machine that $is is noticed', async ({ plant, needs, found }) => {
   for (let seed = 1; seed <= SEEDS_MAX; seed++) {
+    if (needs?.(drawExtras(seed)) === false) continue
     const { findings } = await simulate(seed, plant)
     if (findings.some((finding) => found.test(finding))) return
   }

@@ -8,11 +8,14 @@ import type { Outcome, Platform, View } from '../../core/ports.ts'
 import type { Slots } from '../../core/state.ts'
 import type { Transcript } from '../../core/transcript.ts'
 import type { Ports } from '../../sw/engine-ports.ts'
+import type { Extras } from '../../testing/extras.ts'
 import type { Plant } from '../../testing/sim-life.ts'
 
 export interface Planted {
   readonly is: string
   readonly plant: Plant
+  /** Runs without this cannot show it, and are not tried. */
+  readonly needs?: (extras: Extras) => boolean
   /** How a finding of it begins. */
   readonly found: RegExp
 }
