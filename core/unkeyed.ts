@@ -2,7 +2,7 @@
 // known here by id is numbered as it comes; what was sent without a word since is looked for in the history, and sent
 // again only if it is not there. Brought by such a platform (`Platform.unkeyed`): a worker without one does not carry it.
 
-import { begin, type Claim, claimOf, IDLE, isDue, isRunning, nextAt } from './attempt.ts'
+import { begin, type Claim, claimOf, IDLE, isDue, isRunning, letGo, nextAt } from './attempt.ts'
 import { type Draft, outbox } from './draft.ts'
 import { merge } from './context.ts'
 import type { Input, Problem } from './inputs.ts'
@@ -101,7 +101,8 @@ function numbered(draft: Draft, input: TranscriptInput): TranscriptInput {
 /** A connection says nothing of what was before it, nor of what it holds of our attributes: they go along once more. */
 function doubt({ slots }: Draft): void {
   const { values, sending, dirty } = slots.context
-  slots.transcript = { ...slots.transcript, isDoubtful: true }
+  // What is read for the connection before says nothing of what came since.
+  slots.transcript = { ...slots.transcript, isDoubtful: true, fetch: letGo(slots.transcript.fetch) }
   slots.context = { ...slots.context, sending: null, dirty: { ...values, ...sending, ...dirty } }
 }
 
@@ -114,11 +115,12 @@ function heads(draft: Draft): Entry[] {
 const certain = ({ sentAt: _, ...entry }: Entry): Entry => entry
 
 function matched(draft: Draft, claim: Claim, value: Backfilled['value']): readonly Row[] {
-  // An earlier try may have read the history before the message was sent that is looked for.
-  if (value.resync || !isRunning(draft.slots.transcript.fetch, claim)) return []
-  const { slots, env } = draft
+  if (value.resync) return []
   // One was counted before it was known how many pages there are.
   for (let call = 1; call < (value.calls ?? 1); call++) take(draft, 'fetch')
+  // An earlier try may have read the history before the message was sent that is looked for.
+  if (!isRunning(draft.slots.transcript.fetch, claim)) return []
+  const { slots, env } = draft
   const known = new Set(slots.transcript.known)
   const fresh = value.rows.filter(({ id }) => !known.has(id))
   // The whole history, and nothing of ours in it: the platform has forgotten, and began another conversation.

@@ -463,6 +463,20 @@ describe('what a platform says beside messages', () => {
     expect((await play.entries())[0]?.sentAt).toBeDefined()
   })
 
+  test('[GC39] what was read for a former connection is dropped, and the history read again', async () => {
+    const play = await new Unkeyed().live()
+    await play.lost()
+    const former = play.claimOf('backfill')
+    await play.lost()
+    const conversationId = play.slots.session.conversation?.id ?? ''
+    const value = { resync: false as const, rows: [], headSeq: 0 }
+    const late = { claim: former, outcome: { ok: true as const, value }, generation: play.generation(), conversationId }
+    await play.turn({ type: 'backfilled', ...late })
+    expect(play.slots.transcript.isDoubtful).toBe(true)
+    await play.read([said('m1', 'hello', 'agent')])
+    expect(await play.ids()).toEqual(['m1'])
+  })
+
   test('[GC29] files that expired before their message went out are uploaded again', async () => {
     const play = await new Unkeyed().live()
     const attachments = [{ name: 'a.png', type: 'image/png', size: 4, content: 'bytes' }]
