@@ -211,6 +211,11 @@ function planRead(draft: Draft, isWanted: boolean, settledAt: EpochMs | undefine
   if (!isQuiet && env.now < settledAt) return settledAt
   const { transcript } = slots
   if (!isDue(transcript.fetch, env)) return nextAt(transcript.fetch)
+  // A look can be done without: the second half of the bucket is for what must be known.
+  const rate = draft.unkeyed?.rates.fetch
+  const half = rate && { ...rate, burst: Math.ceil(rate.burst / 2), over: rate.burst + (rate.over ?? 0) }
+  const isScarce = half && openAt(half, slots.spent?.fetch ?? 0, env.now) > env.now
+  if (isAwaited && isScarce) return undefined
   const heldUntil = admit(draft, 'fetch')
   if (heldUntil !== undefined) return heldUntil
   const fetch = begin(transcript.fetch, env, BACKFILL_TIMEOUT_MS)
