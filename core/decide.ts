@@ -188,16 +188,16 @@ function sharingKey(env: Env, former: Attempt): Env {
 }
 
 function planLeases(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undefined {
-  const { slots } = draft
+  const { slots, env } = draft
   if (slots.session.isSignedOut) return undefined
   const others = [...platformLeases(setup), ...(setup.leases ?? [])].map((spec) =>
     planOther(draft, spec, wanted, setup),
   )
-  // Opening by cookie grants a token: asking for another beside it would be a second rotation.
-  const isOpening = setup.isBroker && needsOpening(slots.session, draft.env.now)
-  if (isOpening || !isWanted(slots) || ownSource(setup) !== undefined) return others.reduce(earliest, undefined)
-  const env = setup.isBroker ? sharingKey(draft.env, slots.session.opening) : draft.env
-  return [...others, start(draft, planOwn(slots.lease, env), wanted)].reduce(earliest, undefined)
+  // To be opened by cookie or joined to a user grants a token: to ask for another beside it would be a second rotation.
+  const isHeldUp = slots.session.joiningUntil !== undefined || (setup.isBroker && needsOpening(slots.session, env.now))
+  if (isHeldUp || !isWanted(slots) || ownSource(setup) !== undefined) return others.reduce(earliest, undefined)
+  const shared = setup.isBroker ? sharingKey(env, slots.session.opening) : env
+  return [...others, start(draft, planOwn(slots.lease, shared), wanted)].reduce(earliest, undefined)
 }
 
 function planOther(draft: Draft, spec: LeaseSpec, wanted: Wanted, setup: Setup): EpochMs | undefined {

@@ -25,17 +25,30 @@ export interface SignIn {
   submit(input: Input): Promise<unknown>
 }
 
+type Authenticate = Command & { readonly type: 'authenticate' }
 type Answer = { readonly opened: Opened; readonly grant: PlainGrant }
 
 const signedOut = (): HoldfastError =>
   new HoldfastError('EPOCH_CHANGED', 'This visitor has signed out: connect again before you sign in.')
 
-/** @throws {HoldfastError} `IDENTITY_REFUSED`, `SERVICE_UNREACHABLE`, `EPOCH_CHANGED`; nothing was changed */
-export async function signIn(
-  desk: SignIn,
-  caller: Caller,
-  { token }: Command & { readonly type: 'authenticate' },
-): Promise<null> {
+/**
+ * Each after the one before: who comes second finds out that somebody else has signed in by now. A call that is repeated
+ * while it is under way is the same call.
+ * @throws {HoldfastError} `IDENTITY_REFUSED`, `SERVICE_UNREACHABLE`, `EPOCH_CHANGED`; nothing was changed
+ */
+export function signer(desk: SignIn): (caller: Caller, command: Authenticate) => Promise<null> {
+  const running = new Map<string, Promise<null>>()
+  return (caller, command) => {
+    const { token } = command
+    const last = [...running.values()].at(-1)
+    const work = () => signIn(desk, caller, command)
+    const next = running.get(token) ?? (last?.then(work, work) ?? work()).finally(() => running.delete(token))
+    running.set(token, next)
+    return next
+  }
+}
+
+async function signIn(desk: SignIn, caller: Caller, { token }: Authenticate): Promise<null> {
   const { leaving } = desk
   const before = await leaving.slots()
   if (before.session.isSignedOut || (caller.epoch !== '' && caller.epoch !== before.session.epoch)) throw signedOut()
@@ -99,7 +112,9 @@ async function ready(
     const slots = await leaving.slots()
     if (slots.session.epoch !== epoch) throw signedOut()
     const token = await performer.tokens.of(slots)
-    if (slots.session.id !== null && slots.session.isValidated && !isLack(token)) return { slots, token }
+    const { session, lease } = slots
+    const isRefreshing = lease.status === 'held' && lease.refresh.status === 'running'
+    if (session.id !== null && session.isValidated && !isLack(token) && !isRefreshing) return { slots, token }
     if (clock.now() >= deadline) {
       const message = 'There is no session yet that could be joined to a user: try again when the service answers.'
       throw new HoldfastError('SERVICE_UNREACHABLE', message)

@@ -12,7 +12,7 @@ import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts
 import { Attendance } from './engine-shared.ts'
 import { Inbox, type Submission } from './engine-inbox.ts'
 import { Leases, setupOf } from './engine-leases.ts'
-import { signIn } from './engine-identity.ts'
+import { signer } from './engine-identity.ts'
 import { isSending, type Leaving, logout, type Shredder, shredder } from './engine-logout.ts'
 import { willOf } from './engine-part.ts'
 import { Performer } from './engine-perform.ts'
@@ -45,6 +45,7 @@ export class Engine {
   readonly #attendance: Attendance
   #isAsked = false
   readonly #leaving: Leaving
+  readonly #signIn: ReturnType<typeof signer>
   readonly #shredder: Shredder
   readonly #teller: Teller
   readonly #wake: Waker
@@ -103,6 +104,7 @@ export class Engine {
       isSending: () => isSending(this.#last),
       ...{ shred: this.#shredder.run, tabs: this.#tabs },
     }
+    this.#signIn = signer({ ports, leaving: this.#leaving, submit: (one) => this.#submit(one) })
   }
 
   /** Asks for the pump and runs the first turn. Safe to call again: it happens once. */
@@ -209,11 +211,7 @@ export class Engine {
       case 'borrow':
         return this.leases.borrow(command)
       case 'authenticate':
-        return signIn(
-          { ports: this.#ports, leaving: this.#leaving, submit: (one) => this.#submit(one) },
-          caller,
-          command,
-        )
+        return this.#signIn(caller, command)
       case 'logout':
         return logout(this.#leaving, caller, command)
       default:

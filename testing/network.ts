@@ -45,8 +45,9 @@ export class Network implements Cable {
   readonly #service: SimService
   readonly feeds: Feeds
   readonly #traffic: Traffic
-  /** When the newest change of attributes was asked for that has arrived. */
+  /** When the newest change of attributes, and the newest sign-in, was asked for that has arrived. */
   #patchedAt = 0
+  #signedInAt = 0
   readonly sockets = new Set<SimSocket>()
   faults: Faults
   isOnline = true
@@ -175,6 +176,7 @@ export class Network implements Cable {
       return answered({ status: dice.pick([200, 200, 201, 302, 403, 404]), body: PORTAL_PAGE })
     if (request.path.endsWith('/stream/poll')) return this.feeds.poll(request.bearer, request.query, answered)
     if (request.method === 'PATCH') this.#patchedAt = Math.max(this.#patchedAt, askedAt)
+    if (isSignIn(request)) this.#signedInAt = Math.max(this.#signedInAt, askedAt)
     const answer = handle(this.#service, request)
     this.world.note(`service ${request.method} ${request.path} ${request.key ?? ''} ${answer.status}`)
     answered(answer)
@@ -182,12 +184,13 @@ export class Network implements Cable {
 
   /**
    * What is not drawn, because nobody can answer for it: a copy that arrives behind two rotations, and a change of
-   * attributes that arrives behind the one that was made after it was given up.
+   * attributes, or a sign-in, that arrives behind the one that was made after it was given up.
    */
   #isHopeless(request: Request, askedAt: number): boolean {
     if (!request.isCopy && this.world.now - askedAt < LATE_MS) return false
     const token = request.body.refresh_token
     if (this.#service.isSpent(typeof token === 'string' ? token : request.cookie)) return true
+    if (isSignIn(request)) return askedAt < this.#signedInAt
     return request.method === 'PATCH' && askedAt < this.#patchedAt
   }
 
@@ -217,6 +220,8 @@ export class Network implements Cable {
     }
   }
 }
+
+const isSignIn = ({ path }: Request): boolean => path.endsWith('/auth/authenticate')
 
 function requestOf(url: string, init: RequestInit, cookie: string | undefined): Request {
   const { pathname: path, searchParams: query } = new URL(url, SOCKET_PATH_ORIGIN)

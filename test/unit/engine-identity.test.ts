@@ -66,6 +66,25 @@ describe('signing in', () => {
     }
   })
 
+  test('[ID10] two at once are done one after the other, and a repeated one is one', async () => {
+    let answer = (_: Answer) => {}
+    const held = new Promise<Answer>((resolve) => {
+      answer = resolve
+    })
+    const { asked, authenticate } = answering(held)
+    const one = await live(authenticate)
+    const epoch = await epochOf(one)
+    const first = one.run({ type: 'authenticate', token: 'jwt' }, { epoch })
+    const again = one.run({ type: 'authenticate', token: 'jwt' }, { epoch })
+    const second = one.run({ type: 'authenticate', token: 'other' }, { epoch })
+    while (asked.length === 0) await one.clock.advance(100)
+    await one.clock.advance(1_000)
+    answer(signedIn())
+    await Promise.all([ended(one, first), again])
+    await ended(one, second)
+    expect(asked.map(({ identity }) => identity)).toEqual(['jwt', 'other'])
+  })
+
   test('[ID2] a platform that signs visitors in otherwise says so', async () => {
     const one = await liveRig()
     await expect(signIn(one)).rejects.toMatchObject({ code: 'SERVICE_REFUSED' })
