@@ -41,7 +41,8 @@ export abstract class IdentityAuditor extends TrafficAuditor {
     const owner = this.#owners.get(session.id) ?? epoch
     this.#owners.set(session.id, owner)
     if (owner !== epoch) this.finding(`identity: session ${session.id} goes on as another identity`)
-    const now = this.service.sessions.get(session.id)?.userId
+    // While a sign-in is under way the service may know more than the tab shows.
+    const now = session.authenticated ? this.service.sessions.get(session.id)?.userId : undefined
     const user = this.#users.get(epoch) ?? now
     if (user !== undefined) this.#users.set(epoch, user)
     if (now !== undefined && now !== user) this.finding(`identity: two users are one identity in tab ${tab}`)

@@ -30,6 +30,8 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
   readonly #endedSessions = new Map<string, number>()
   readonly #refreshKeys = new Map<string, Set<string>>()
   readonly #floors = new Map<string, { at: number; by: Caller; toldAt: number; sessionId: string | undefined }>()
+  /** Since then somebody else may be here, to whom it was not said. */
+  #forgottenAt = 0
   readonly #last = new Map<string, { at: number; sessionId: string | undefined }>()
 
   constructor(world: World) {
@@ -58,6 +60,7 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
   }
 
   forgetWishes(): void {
+    this.#forgottenAt = this.world.now
     this.#floors.clear()
   }
 
@@ -87,7 +90,9 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
     const last = this.#last.get(path)
     // Nor is a poll, when a socket has taken over.
     if (path.includes('/stream/poll')) return
-    if (askedAt !== last?.at || now - askedAt > LATE_MS) return
+    // And a site that signs its visitor in once more asks for something new.
+    if (path.includes('/auth/authenticate')) return
+    if (askedAt !== last?.at || now - askedAt > LATE_MS || askedAt < this.#forgottenAt) return
     this.#floors.set(path, { at: now + retryAfterMs, by, toldAt: now, sessionId: last.sessionId })
     by.whenDead(() => {
       if (this.world.now - now < STORED_MS) this.#floors.delete(path)

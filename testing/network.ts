@@ -45,9 +45,10 @@ export class Network implements Cable {
   readonly #service: SimService
   readonly feeds: Feeds
   readonly #traffic: Traffic
-  /** When the newest change of attributes, and the newest sign-in, was asked for that has arrived. */
+  /** When the newest change of attributes was asked for that has arrived. */
   #patchedAt = 0
-  #signedInAt = 0
+  /** When it was asked last whose the session is, or to join it to somebody. */
+  #soughtAt = 0
   readonly sockets = new Set<SimSocket>()
   faults: Faults
   isOnline = true
@@ -110,6 +111,7 @@ export class Network implements Cable {
     const watch = this.#traffic.watch?.()
     if (isRefresh) this.#refreshing(caller, mark)
     const askedAt = this.world.now
+    if (isSignIn(request) || request.path.endsWith('/widget/sessions')) this.#soughtAt = askedAt
     const call = `${request.method} ${request.path} ${request.query.get('conversationId') ?? ''}`.trim()
     this.#traffic.asked(call, request.bearer)
     if (!this.isOnline) return void this.#local(1, () => over(undefined))
@@ -176,7 +178,6 @@ export class Network implements Cable {
       return answered({ status: dice.pick([200, 200, 201, 302, 403, 404]), body: PORTAL_PAGE })
     if (request.path.endsWith('/stream/poll')) return this.feeds.poll(request.bearer, request.query, answered)
     if (request.method === 'PATCH') this.#patchedAt = Math.max(this.#patchedAt, askedAt)
-    if (isSignIn(request)) this.#signedInAt = Math.max(this.#signedInAt, askedAt)
     const answer = handle(this.#service, request)
     this.world.note(`service ${request.method} ${request.path} ${request.key ?? ''} ${answer.status}`)
     answered(answer)
@@ -184,13 +185,13 @@ export class Network implements Cable {
 
   /**
    * What is not drawn, because nobody can answer for it: a copy that arrives behind two rotations, and a change of
-   * attributes, or a sign-in, that arrives behind the one that was made after it was given up.
+   * attributes, or a sign-in, that arrives behind what was asked after it was given up.
    */
   #isHopeless(request: Request, askedAt: number): boolean {
     if (!request.isCopy && this.world.now - askedAt < LATE_MS) return false
     const token = request.body.refresh_token
     if (this.#service.isSpent(typeof token === 'string' ? token : request.cookie)) return true
-    if (isSignIn(request)) return askedAt < this.#signedInAt
+    if (isSignIn(request)) return askedAt < this.#soughtAt
     return request.method === 'PATCH' && askedAt < this.#patchedAt
   }
 
