@@ -106,7 +106,8 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
   rotation({ familyId, from, key, via, verdict }: Parameters<ServiceEvents['rotation']>[0]): void {
     this.world.note(`family ${familyId} generation ${from} by ${via}: ${verdict}`)
     const isGranted = verdict === 'rotated' || verdict === 'replayed'
-    if (via !== 'refresh' || !isGranted || this.hasLostPower) return
+    // Behind a jump of the clock it cannot be said whether an opening is still under way, which the refresh shares its key with.
+    if (via !== 'refresh' || !isGranted || this.hasLostPower || this.hasClockJumped) return
     const name = `${familyId}.${from}`
     const keys = this.#refreshKeys.get(name) ?? new Set()
     this.#refreshKeys.set(name, keys.add(key))

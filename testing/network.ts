@@ -184,13 +184,14 @@ export class Network implements Cable {
   }
 
   /**
-   * What is not drawn, because nobody can answer for it: a copy that arrives behind two rotations, and a change of
+   * What is not drawn, because nobody can answer for it: a copy that arrives behind a rotation of another key, and a change of
    * attributes, or a sign-in, that arrives behind what was asked after it was given up.
    */
   #isHopeless(request: Request, askedAt: number): boolean {
     if (!request.isCopy && this.world.now - askedAt < LATE_MS) return false
     const token = request.body.refresh_token
-    if (this.#service.isSpent(typeof token === 'string' ? token : request.cookie)) return true
+    const key = request.key ?? (request.body.refreshKey as string | undefined)
+    if (this.#service.isSpent(typeof token === 'string' ? token : request.cookie, key)) return true
     if (isSignIn(request)) return askedAt < this.#soughtAt
     return request.method === 'PATCH' && askedAt < this.#patchedAt
   }

@@ -67,11 +67,13 @@ export class SimTokens {
     return { access_token: token, token_type: 'Bearer', expires_in: accessMs / 1000, scope: 'chat' }
   }
 
-  /** Does this token lie two rotations back? To any service whoever brings it is a thief. */
-  isSpent(token: string | undefined): boolean {
+  /** Does this token lie two rotations back, or one under another key? To any service whoever brings it is a thief. */
+  isSpent(token: string | undefined, key: string | undefined): boolean {
     const presented = this.readRefresh(token)
     const family = presented && this.families.get(presented.familyId)
-    return family !== undefined && presented !== undefined && presented.generation < family.generation - 1
+    if (family === undefined || presented === undefined) return false
+    const behind = family.generation - presented.generation
+    return behind > 1 || (behind === 1 && family.confirmedAt !== null && key !== family.keyHash)
   }
 
   sessionOf(token: string): string | undefined {
