@@ -93,6 +93,12 @@ export class Network implements Cable {
     return Bound as unknown as typeof WebSocket
   }
 
+  /** Says when it was. */
+  #asking(request: Request): number {
+    if (isAboutWhose(request)) this.#soughtAt = this.world.now
+    return this.world.now
+  }
+
   #ask(caller: Caller, request: Request, settle: (reply: Reply | undefined) => void): void {
     const { dice } = this.world
     const { faults } = this
@@ -110,8 +116,7 @@ export class Network implements Cable {
     const mark = (what: string) => isRefresh && this.world.mark(`refresh: ${what}`)
     const watch = this.#traffic.watch?.()
     if (isRefresh) this.#refreshing(caller, mark)
-    const askedAt = this.world.now
-    if (isSignIn(request) || request.path.endsWith('/widget/sessions')) this.#soughtAt = askedAt
+    const askedAt = this.#asking(request)
     const call = `${request.method} ${request.path} ${request.query.get('conversationId') ?? ''}`.trim()
     this.#traffic.asked(call, request.bearer)
     if (!this.isOnline) return void this.#local(1, () => over(undefined))
@@ -224,6 +229,7 @@ export class Network implements Cable {
 }
 
 const isSignIn = ({ path }: Request): boolean => path.endsWith('/auth/authenticate')
+const isAboutWhose = (request: Request): boolean => isSignIn(request) || request.path.endsWith('/widget/sessions')
 
 function requestOf(url: string, init: RequestInit, cookie: string | undefined): Request {
   const { pathname: path, searchParams: query } = new URL(url, SOCKET_PATH_ORIGIN)

@@ -217,6 +217,7 @@ export const PLANTED: readonly Planted[] = [
     plant: {
       decide: (view, inputs, ...rest) => decide(view, inputs.map(asRefused), ...rest),
     },
+    needs: ({ isMemory }) => isMemory,
     found: /^(stuck|lost|unsettled)/,
   },
   {
