@@ -34,19 +34,22 @@ export interface Connection {
 }
 
 async function openWith(name: string, seed: Seed, blocking: () => void): Promise<Database> {
+  let isNew = false
   const database = await openDB<Schema>(name, SCHEMA_VERSION, {
-    upgrade: (opened, from, _, transaction) => upgrade(opened, from, transaction as Transaction<'versionchange'>),
+    upgrade(opened, from, _, transaction) {
+      isNew = from === 0
+      return upgrade(opened, from, transaction as Transaction<'versionchange'>)
+    },
     blocking,
   })
-  // Not only where it is made here: who made it may have been killed before it was seeded.
-  if ((await database.count('slots')) === 0) await seed(database)
+  if (isNew) await seed(database)
   return database
 }
 
 type Seed = (database: Database) => Promise<void>
 
 /**
- * @param seed fills a database in which there is nothing
+ * @param seed fills a database that has just been made
  * @param around what every transaction is wrapped in
  */
 export function connectTo(name: string, clock: Clock, seed: Seed = async () => {}, around?: Around): Connection {

@@ -147,7 +147,7 @@ export function groundOf(name: string, connection: Connection, deps: StoreDeps, 
       ),
     watchRoom: roomWatch(use, room),
     isMemory: () => memory !== undefined,
-    isWipeDue: async () => memory === undefined && isWipeDue(connection).catch(() => false),
+    isWipeDue: async () => memory === undefined && isWipeDue(name, connection).catch(() => false),
     shred() {
       if (memory !== undefined) return inMemory(memory)
       const why = 'The emptied database cannot be deleted before whoever holds it lets go'

@@ -58,9 +58,15 @@ async function bury(name: string, slots: Slots): Promise<void> {
   grave.close()
 }
 
-/** Was a logout killed between its commit and its end? */
-export async function isWipeDue(connection: Connection): Promise<boolean> {
-  const stored = await connection.transact('readonly', 'relaxed', (tx) => tx.objectStore('slots').get('state'))
+/** Was a logout killed between its commit and its end? Looked at when a store is opened, and only then. */
+export async function isWipeDue(name: string, connection: Connection): Promise<boolean> {
+  const look = () => connection.transact('readonly', 'relaxed', (tx) => tx.objectStore('slots').get('state'))
+  let stored: unknown = await look()
+  if (stored === undefined) {
+    // Whoever made the database may have been killed before it was seeded.
+    await exhume(name, await connection.open())
+    stored = await look()
+  }
   return isSlots(stored) && afterWipe(stored) !== undefined
 }
 

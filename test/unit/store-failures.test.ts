@@ -33,8 +33,7 @@ test('[ST12] a connection that was closed under us is opened again, and the turn
     return original.apply(this, args)
   })
   expect((await see(store, { keys: ['key-1'] })).entries.size).toBe(1)
-  // The one that was closed, the look whether the new one is a new database, and the second try.
-  expect(closed).toBe(3)
+  expect(closed).toBe(2)
   expect(store.kind).toBe('durable')
   expect(on.problems).toEqual([])
 })
