@@ -15,7 +15,7 @@ export interface SendAction {
 }
 
 /** Entries claimed by one attempt: enough to hide the commit between two sends, few enough to give back soon. */
-export const RUN_ENTRIES_MAX = 32
+export const RUN_ENTRIES_MAX = 64
 /** Each entry of a run has this long before the run counts as lost. The sender itself has the shorter deadline. */
 export const SEND_TIMEOUT_MS = 15_000
 export const STALE_AFTER_MS = 24 * 60 * 60 * 1_000

@@ -14,6 +14,7 @@ import type {
 } from '../core/ports.ts'
 import type { Screen } from './engine-screen.ts'
 import type { Sharing } from './engine-shared.ts'
+import type { Crowd } from './engine-tell.ts'
 
 export interface Ports {
   readonly clock: Clock
@@ -29,6 +30,8 @@ export interface Ports {
   readonly lent?: readonly string[]
   /** Looks at what a tab wants stored; without it everything passes. */
   readonly screen?: Screen | undefined
+  /** The engines of the same worker. */
+  readonly crowd?: Crowd | undefined
   /** Strangers use the device, one after the other. */
   readonly shared?: Sharing | undefined
   stream(report: (report: StreamReport) => void): Stream

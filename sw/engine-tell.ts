@@ -10,6 +10,11 @@ export const CHANGED_INTERVAL_MS = 20
 const PAUSE_FACTOR = 5
 const PAUSE_MS_MAX = 1_000
 
+/** How many engines of one worker are looking again and again: each pauses for all of them. */
+export interface Crowd {
+  size: number
+}
+
 /** Hands a tab a picture of the state; resolves when the tab has taken it in. Never, if it is gone. */
 export type Show = (snapshot: Snapshot) => Promise<void>
 
@@ -27,11 +32,14 @@ export interface Teller {
   forget(tab: string): void
 }
 
+interface Told {
+  readonly clock: Clock
+  readonly channel: Channel
+  readonly crowd?: Crowd | undefined
+}
+
 /** @param look reads the state as it is now */
-export function teller(
-  { clock, channel }: { readonly clock: Clock; readonly channel: Channel },
-  look: () => Promise<Snapshot>,
-): Teller {
+export function teller({ clock, channel, crowd = { size: 0 } }: Told, look: () => Promise<Snapshot>): Teller {
   const watchers = new Map<string, Watcher>()
   let newest = 0
   let told = 0
@@ -43,6 +51,7 @@ export function teller(
   async function tell(): Promise<void> {
     if (isTelling) return
     isTelling = true
+    crowd.size += 1
     for (let late = behind(); late.length > 0 || told !== newest; late = behind()) {
       const startedAt = clock.now()
       // A picture that cannot be had is asked for by the tabs themselves, and they hear why not.
@@ -53,9 +62,11 @@ export function teller(
         )
       told = newest
       channel.publish({ v: 1, type: 'changed', rev: told })
-      const pauseMs = Math.min(Math.max(CHANGED_INTERVAL_MS, (clock.now() - startedAt) * PAUSE_FACTOR), PAUSE_MS_MAX)
+      const restMs = (clock.now() - startedAt) * PAUSE_FACTOR * crowd.size
+      const pauseMs = Math.min(Math.max(CHANGED_INTERVAL_MS, restMs), PAUSE_MS_MAX)
       await new Promise<void>((resolve) => clock.alarm(clock.now() + pauseMs, resolve))
     }
+    crowd.size -= 1
     isTelling = false
   }
 

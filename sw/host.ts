@@ -10,7 +10,7 @@ import { isCaller, isCommand } from '../core/wire-guards.ts'
 import { clock, type OpenChannel, openChannel, pumpOf, random, tabLocksOf } from './browser.ts'
 import type { Around } from './encryption.ts'
 import { Engine } from './engine.ts'
-import type { Show } from './engine-tell.ts'
+import type { Crowd, Show } from './engine-tell.ts'
 import { screenOf } from './guard.ts'
 import type { OpenStore } from './memory-store.ts'
 import { openStore, type StoreDeps } from './store.ts'
@@ -82,6 +82,7 @@ async function engineOn(
   deployment: string,
   config: DeploymentConfig,
   incarnation: string,
+  crowd: Crowd,
 ): Promise<Engine> {
   const { channel, pump } = ground
   const screen = screenOf(config.guard)
@@ -100,7 +101,7 @@ async function engineOn(
     ? { ...SHARED, ...(sharedDevice !== true && sharedDevice), locks: tabLocksOf(deployment) }
     : undefined
   const engine = new Engine(
-    { clock, random, store, channel, platform, vault, pump, screen, stream, sources, lent, shared },
+    { clock, random, store, channel, platform, vault, pump, screen, stream, sources, lent, shared, crowd },
     { incarnation, timings },
   )
   channel.listen((notice) => engine.hear(notice))
@@ -146,13 +147,14 @@ export function createHost(load: () => Promise<WorkerConfig>, incarnation: strin
   const engines = new Map<string, Promise<Engine>>()
   const running = new Set<Engine>()
   const grounds = new Map<string, Ground>()
+  const crowd: Crowd = { size: 0 }
 
   /** The ground is laid once: after a failure the pump is not asked for again. Nothing is stored for an unknown name. */
   async function build(deployment: string): Promise<Engine> {
     const config = configOf(await load(), deployment)
     const ground = grounds.get(deployment) ?? groundOf(deployment, pump(deployment), config)
     grounds.set(deployment, ground)
-    const engine = await engineOn(ground, deployment, config, incarnation)
+    const engine = await engineOn(ground, deployment, config, incarnation, crowd)
     running.add(engine)
     return engine
   }
