@@ -22,7 +22,7 @@ import {
 import { laneOf } from './outbox.ts'
 import { earliest, isOwed, plan as planOutbox, RUN_ENTRIES_MAX, WATCHDOG_MS, withoutEmpty } from './sends.ts'
 import type { Capabilities, View, Wanted, Writes } from './ports.ts'
-import { plan as planSession, planFarewell } from './phases.ts'
+import { isBeingOpened, plan as planSession, planFarewell } from './phases.ts'
 import { planShared, type SharedDevice, type SharedPlan } from './shared.ts'
 import { isConversationOpen, laneNameOf, needsOpening, reduce as reduceSession } from './session.ts'
 import type { Slots } from './state.ts'
@@ -194,7 +194,7 @@ function planLeases(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undef
     planOther(draft, spec, wanted, setup),
   )
   // To be opened by cookie or joined to a user grants a token: to ask for another beside it would be a second rotation.
-  const isHeldUp = slots.session.joiningUntil !== undefined || (setup.isBroker && needsOpening(slots.session, env.now))
+  const isHeldUp = slots.session.joiningUntil !== undefined || (setup.isBroker && isBeingOpened(slots.session, env))
   if (isHeldUp || !isWanted(slots) || ownSource(setup) !== undefined) return others.reduce(earliest, undefined)
   const shared = setup.isBroker ? sharingKey(env, slots.session.opening) : env
   return [...others, start(draft, planOwn(slots.lease, shared), wanted)].reduce(earliest, undefined)

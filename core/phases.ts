@@ -56,6 +56,10 @@ export interface Gate {
   readonly attributes: Attributes
 }
 
+/** It is to be opened, or that is under way: where the answer brings a token, nobody asks for another beside it. */
+export const isBeingOpened = (session: Session, env: Env): boolean =>
+  needsOpening(session, env.now) || (session.opening.status === 'running' && !isDue(session.opening, env))
+
 /** Says which of the three phases is due. At most one action: each phase waits for the one before. */
 export function plan(session: Session, gate: Gate, env: Env): SessionPlan {
   if (session.isSignedOut || session.refusal !== null || !gate.isWanted) return { state: session }

@@ -24,8 +24,6 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
   hasLostPower = false
   /** Nobody can say when a wish of the service is over. */
   hasClockJumped = false
-  /** What a frozen worker is told late meets what it does by itself as it wakes. */
-  hasFrozen = false
   readonly usedSessions = new Set<string>()
   readonly #endedSessions = new Map<string, number>()
   readonly #refreshKeys = new Map<string, Set<string>>()
@@ -75,7 +73,7 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
       floor?.sessionId === sessionId &&
       floor !== undefined &&
       (floor.by.isAlive || this.world.now - floor.toldAt > STORED_MS)
-    if (isKnown && this.world.now < floor.at - 50 && !this.hasClockJumped && !this.hasFrozen && !this.hasLostPower) {
+    if (isKnown && this.world.now < floor.at - 50 && !this.hasClockJumped && !this.hasLostPower) {
       this.finding(`hurry: ${path} was asked ${Math.round(floor.at - this.world.now)} ms before its Retry-After`)
     }
     const endedAt = this.#endedSessions.get(sessionId ?? '')
@@ -106,8 +104,7 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
   rotation({ familyId, from, key, via, verdict }: Parameters<ServiceEvents['rotation']>[0]): void {
     this.world.note(`family ${familyId} generation ${from} by ${via}: ${verdict}`)
     const isGranted = verdict === 'rotated' || verdict === 'replayed'
-    // Behind a jump of the clock it cannot be said whether an opening is still under way, which the refresh shares its key with.
-    if (via !== 'refresh' || !isGranted || this.hasLostPower || this.hasClockJumped) return
+    if (via !== 'refresh' || !isGranted || this.hasLostPower) return
     const name = `${familyId}.${from}`
     const keys = this.#refreshKeys.get(name) ?? new Set()
     this.#refreshKeys.set(name, keys.add(key))

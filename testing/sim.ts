@@ -95,7 +95,6 @@ class Simulation {
     this.#every(habits.agentMs, () => visitor.agentActs())
     this.#every(extras.workerFrozenMeanMs, () => {
       const ms = dice.wait(20_000)
-      this.audit.hasFrozen = true
       if (dice.chance(0.5)) network.freezesRefreshMs = ms
       else browser.active?.freeze(ms)
     })

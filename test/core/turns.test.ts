@@ -366,6 +366,17 @@ describe('tokens', () => {
     expect(play.types()).toEqual([])
   })
 
+  test('[LE18] nor where the clock is set back meanwhile, and the token is refused', async () => {
+    const play = await live()
+    play.now += HOUR
+    await play.restart('w2')
+    expect(play.types()).toEqual(['open'])
+    play.now -= HOUR
+    await play.turn({ type: 'rejected', generation: play.slots.lease.generation })
+    await play.again()
+    expect(play.types()).not.toContain('refresh')
+  })
+
   test('[LE18] where a token opens, it is refreshed first', async () => {
     const play = new Play()
     play.setup = { ...SETUP, isBroker: false }
