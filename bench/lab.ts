@@ -24,7 +24,8 @@ export interface Figure {
   readonly floor: number
   readonly unit: string
   readonly ratio: number
-  readonly limit: number
+  /** Of the ratio. Without one it is shown for comparison, and not judged. */
+  readonly limit?: number
   readonly isMinimum?: boolean
 }
 
@@ -163,6 +164,14 @@ export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
 }
+
+export const compared = (name: string, unit: string, ours: number, floor: number): Figure => ({
+  name,
+  unit,
+  ours,
+  floor,
+  ratio: ours / floor,
+})
 
 export const atMost = (name: string, unit: string, ours: number, floor: number, limit: number): Figure => ({
   name,
