@@ -1,11 +1,8 @@
 // Encryption at rest in a real browser: what lies in the files of the profile, what the next start shows, and what a lost
 // key costs.
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type BrowserContext, chromium } from '@playwright/test'
-import { expect, startWorld, test } from './fixtures.ts'
+import { expect, test } from './fixtures.ts'
+import { type OnDisk, withProfile } from './profile.ts'
 import { filesWith } from './residue.ts'
 import { openTab, reconnect, type Tab } from './tab.ts'
 
@@ -17,7 +14,7 @@ const NAMED = 'name-of-marker-4816'
 const ATTACHED = 'attached-by-marker-4817'
 const MARKS = [SAID, UNSENT, ATTRIBUTE, HEARD, NAMED, ATTACHED]
 
-type World = Awaited<ReturnType<typeof startWorld>>
+type World = OnDisk['world']
 
 const shows = (tab: Tab, text: string) =>
   tab.until((state, wanted) => state.messages.some((message) => message.text === wanted), text)
@@ -44,29 +41,8 @@ async function visited(world: World, tab: Tab): Promise<void> {
   )
 }
 
-async function withProfile(
-  isEncrypted: boolean,
-  use: (world: World, launch: () => Promise<BrowserContext>, profile: string) => Promise<void>,
-): Promise<void> {
-  const world = await startWorld({ site: { encrypted: isEncrypted ? ['demo'] : [] } })
-  const profile = mkdtempSync(join(tmpdir(), 'holdfast-profile-'))
-  const contexts: BrowserContext[] = []
-  const launch = async () => {
-    const context = await chromium.launchPersistentContext(profile, { ...test.info().project.use.launchOptions })
-    contexts.push(context)
-    return context
-  }
-  try {
-    await use(world, launch, profile)
-  } finally {
-    for (const context of contexts) await context.close().catch(() => {})
-    await world.close()
-    rmSync(profile, { recursive: true, force: true })
-  }
-}
-
 test('[ER10] nothing that was said, heard, set or attached is readable in any file, and the next start shows it all', async () => {
-  await withProfile(true, async (world, launch, profile) => {
+  await withProfile({ site: { encrypted: ['demo'] } }, async ({ world, launch, profile }) => {
     const first = await launch()
     const tab = await openTab(await first.newPage(), world.site.url, 'demo')
     await visited(world, tab)
@@ -87,7 +63,7 @@ test('[ER10] nothing that was said, heard, set or attached is readable in any fi
 })
 
 test('[ER10] the same look finds it all where nothing is encrypted', async () => {
-  await withProfile(false, async (world, launch, profile) => {
+  await withProfile({}, async ({ world, launch, profile }) => {
     const context = await launch()
     await visited(world, await openTab(await context.newPage(), world.site.url, 'demo'))
     await context.close()

@@ -1,10 +1,6 @@
-// Ends of tabs, workers and browsers, at every step of a message's way. What was accepted arrives, once, in order.
-
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type BrowserContext, chromium } from '@playwright/test'
-import { expect, startWorld, test, type World } from './fixtures.ts'
+import { expect, test, type World } from './fixtures.ts'
+import { killBrowser } from './kill-browser.ts'
+import { withProfile } from './profile.ts'
 import { openTab, type Tab } from './tab.ts'
 
 const POST = /^POST .*\/messages$/
@@ -130,10 +126,7 @@ test('[OB44] twenty kills during a drain of a hundred: none lost, none twice, in
 })
 
 test('[OB44] the browser killed after send resolved: relaunched on the same profile it sends', async () => {
-  const world = await startWorld({ site: { timings: {} } })
-  const profile = mkdtempSync(join(tmpdir(), 'holdfast-profile-'))
-  const launch = () => chromium.launchPersistentContext(profile, { ...test.info().project.use.launchOptions })
-  try {
+  await withProfile({ site: { timings: {} } }, async ({ world, launch }) => {
     const first = await launch()
     const tab = await openTab(await first.newPage(), world.site.url, 'demo')
     await tab.until((state) => state.phase === 'live')
@@ -146,20 +139,5 @@ test('[OB44] the browser killed after send resolved: relaunched on the same prof
     expect(await again.texts()).toEqual(['one', 'two'])
     await again.until((state) => state.messages.every((message) => message.status === 'acked'))
     expect(await texts(world)).toEqual(['one', 'two'])
-    await second.close()
-  } finally {
-    await world.close()
-    rmSync(profile, { recursive: true, force: true })
-  }
+  })
 })
-
-/** SIGKILL for the browser's own process: its children go with it, nothing is flushed. */
-async function killBrowser(context: BrowserContext): Promise<void> {
-  const session = await context.browser()?.newBrowserCDPSession()
-  if (session === undefined) throw new Error('There is no browser to kill.')
-  const { processInfo } = await session.send('SystemInfo.getProcessInfo')
-  const main = processInfo.find((info) => info.type === 'browser')
-  const closed = new Promise((resolve) => context.once('close', resolve))
-  process.kill(main?.id ?? 0, 'SIGKILL')
-  await closed
-}

@@ -1,11 +1,9 @@
 // What is left of a visitor who has signed out: in every tab, in every store, in the files of the browser. Nothing.
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type BrowserContext, chromium, type Page } from '@playwright/test'
-import { expect, startWorld, test } from './fixtures.ts'
+import type { BrowserContext, Page } from '@playwright/test'
+import { expect, test } from './fixtures.ts'
 import { killBrowser } from './kill-browser.ts'
+import { type OnDisk, withProfile } from './profile.ts'
 import { everythingIn, filesWith } from './residue.ts'
 import { openTab, reconnect, type Tab } from './tab.ts'
 
@@ -16,7 +14,7 @@ const DRAFTED = 'drafted-by-marker-4713'
 const ATTRIBUTE = 'attribute-of-marker-4714'
 const HEARD = 'heard-by-marker-4715'
 
-type World = Awaited<ReturnType<typeof startWorld>>
+type World = OnDisk['world']
 
 /** A visitor with something of every kind, in a browser that keeps its profile on the disk. */
 async function visited(world: World, context: BrowserContext): Promise<Tab> {
@@ -54,31 +52,10 @@ async function frozen(page: Page): Promise<() => Promise<void>> {
   }
 }
 
-async function withProfile(
-  vault: 'broker' | 'persistent',
-  use: (world: World, launch: () => Promise<BrowserContext>, profile: string) => Promise<void>,
-) {
-  const world = await startWorld({ site: { vault } })
-  const profile = mkdtempSync(join(tmpdir(), 'holdfast-profile-'))
-  const contexts: BrowserContext[] = []
-  const launch = async () => {
-    const context = await chromium.launchPersistentContext(profile, { ...test.info().project.use.launchOptions })
-    contexts.push(context)
-    return context
-  }
-  try {
-    await use(world, launch, profile)
-  } finally {
-    for (const context of contexts) await context.close().catch(() => {})
-    await world.close()
-    rmSync(profile, { recursive: true, force: true })
-  }
-}
-
 for (const vault of ['broker', 'persistent'] as const) {
   test(`[WI11] ${vault}: three tabs, one sending, one frozen, one idle: nothing is left of who signs out in one of them`, async () => {
     test.setTimeout(120_000)
-    await withProfile(vault, async (world, launch, profile) => {
+    await withProfile({ site: { vault } }, async ({ world, launch, profile }) => {
       const context = await launch()
       const idle = await visited(world, context)
       const sending = await openTab(await context.newPage(), world.site.url, 'demo')
@@ -145,7 +122,7 @@ test('[WI12] a worker killed at any moment of a logout leaves nothing to whoever
 
 test('[WI12] a browser killed in a logout shows and keeps nothing of the visitor when it is started again', async () => {
   test.setTimeout(150_000)
-  await withProfile('broker', async (world, launch, profile) => {
+  await withProfile({ site: { vault: 'broker' } }, async ({ world, launch, profile }) => {
     for (let kill = 0; kill < 4; kill++) {
       const context = await launch()
       const page = await context.newPage()

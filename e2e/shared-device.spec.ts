@@ -1,11 +1,6 @@
-// A computer that strangers share: what is left of the visitor before. Nothing.
-
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type BrowserContext, chromium } from '@playwright/test'
-import { expect, startWorld, test } from './fixtures.ts'
+import { expect, test } from './fixtures.ts'
 import { killBrowser } from './kill-browser.ts'
+import { withProfile } from './profile.ts'
 import { everythingIn, filesWith } from './residue.ts'
 import { openTab, reconnect, type Tab } from './tab.ts'
 
@@ -81,15 +76,7 @@ test.describe('a shared device left alone', () => {
 
 test('[SD9] a browser that is killed shows nobody when it is started again', async () => {
   test.setTimeout(90_000)
-  const world = await startWorld({ site: DEVICE })
-  const profile = mkdtempSync(join(tmpdir(), 'holdfast-profile-'))
-  const contexts: BrowserContext[] = []
-  const launch = async () => {
-    const context = await chromium.launchPersistentContext(profile, { ...test.info().project.use.launchOptions })
-    contexts.push(context)
-    return context
-  }
-  try {
+  await withProfile({ site: DEVICE }, async ({ world, launch, profile }) => {
     const context = await launch()
     await visit(await openTab(await context.newPage(), world.site.url, 'demo'))
     await killBrowser(context)
@@ -107,9 +94,5 @@ test('[SD9] a browser that is killed shows nobody when it is started again', asy
     for (const word of WORDS) expect(everything).not.toContain(word)
     await again.close()
     expect(filesWith(profile, WORDS)).toEqual([])
-  } finally {
-    for (const context of contexts) await context.close().catch(() => {})
-    await world.close()
-    rmSync(profile, { recursive: true, force: true })
-  }
+  })
 })
