@@ -128,12 +128,12 @@ const SIGNED_OUT = { isSignedOut: true, farewell: null, will: null }
 const isAnother = ({ userSession }: Session, { isAuthenticated, sessionId }: Opened): boolean =>
   isAuthenticated && userSession !== undefined && userSession !== sessionId
 
-function identified(draft: Draft, { epoch, opened, grant }: Input & { type: 'identified' }): void {
+function identified(draft: Draft, { epoch, opened, grant, refresh }: Input & { type: 'identified' }): void {
   const { session: present } = draft.slots
   // Signed out meanwhile: the answer is about who is gone.
   if (present.epoch !== epoch || present.wipe !== null) return
   if (present.isSignedOut) draft.slots.session = { ...newSession(epoch), tabs: present.tabs }
-  lease(draft, { type: 'granted', grant })
+  lease(draft, { type: 'granted', grant, ...(refresh && { refresh }) })
   session(draft, { type: 'identified', opened })
   heard(draft)
 }

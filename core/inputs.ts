@@ -1,7 +1,7 @@
 // Everything that can happen to the engine, and everything it can be told to do: the vocabulary of a turn.
 
 import type { AttachAction, AttachedInput } from './attach.ts'
-import type { Claim } from './attempt.ts'
+import type { Attempt, Claim } from './attempt.ts'
 import type { PushAction } from './context.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Grant, RefreshAction, Sealed } from './lease.ts'
@@ -61,8 +61,14 @@ export type Input =
       readonly generation: number
     }
   /** The platform has joined the session to a user: that of the epoch, who may have begun with it. */
-  | { readonly type: 'identified'; readonly epoch: string; readonly opened: Opened; readonly grant: Grant }
-  | { readonly type: 'joining'; readonly epoch: string; readonly step: Joining }
+  | {
+      readonly type: 'identified'
+      readonly epoch: string
+      readonly opened: Opened
+      readonly grant: Grant
+      readonly refresh?: Attempt
+    }
+  | { readonly type: 'joining'; readonly epoch: string; readonly step: Joining; readonly retryAfterMs?: number }
   | { readonly type: 'parted'; readonly claim: Claim; readonly outcome: Outcome<null> }
   | { readonly type: 'refreshed'; readonly claim: Claim; readonly outcome: Outcome<Grant>; readonly lease?: string }
   | { readonly type: 'made'; readonly claim: Claim; readonly outcome: Outcome<Made>; readonly generation: number }

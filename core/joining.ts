@@ -1,5 +1,6 @@
 // Between the wish to join a session to a user and the answer, nobody knows whose it is.
 
+import { begin, claimOf, type Env, fail } from './attempt.ts'
 import type { Session } from './session.ts'
 import type { EpochMs } from './wire.ts'
 
@@ -17,9 +18,13 @@ export const settled = ({ joiningUntil: _, ...session }: Session): Session => se
 /** It is asked for again before anything of it is used. */
 export const doubted = (session: Session): Session => ({ ...settled(session), isValidated: false })
 
-export function joining(session: Session, step: Joining, now: EpochMs): Session {
-  if (step === 'asked') return { ...session, joiningUntil: now + JOINING_MS_MAX }
-  return step === 'unknown' ? doubted(session) : settled(session)
+/** @param retryAfterMs the wish of the platform, which is about what is asked next as well */
+export function joining(session: Session, step: Joining, env: Env, retryAfterMs = 0): Session {
+  if (step === 'asked') return { ...session, joiningUntil: env.now + JOINING_MS_MAX }
+  if (step !== 'unknown') return settled(session)
+  if (retryAfterMs === 0) return doubted(session)
+  const opening = begin(session.opening, env, 0)
+  return { ...doubted(session), opening: fail(opening, claimOf(opening), env, retryAfterMs) }
 }
 
 /** Whoever asked is no more. */

@@ -59,7 +59,8 @@ export type Lease =
   | { readonly status: 'lost'; readonly generation: number; readonly code: ErrorCode }
 
 export type LeaseInput =
-  | { readonly type: 'granted'; readonly grant: Grant }
+  /** `refresh`: of the token that comes along, what was on the wire before everything else was emptied. */
+  | { readonly type: 'granted'; readonly grant: Grant; readonly refresh?: Attempt }
   /** The session cannot be opened with what we hold, and no refresh will change that. */
   | { readonly type: 'denied'; readonly code: ErrorCode }
   | { readonly type: 'refreshed'; readonly claim: Claim; readonly grant: Grant }
@@ -117,15 +118,16 @@ function hold(before: Lease, grant: Grant, rejections: number, env: Env): Lease 
 }
 
 /** By opening. A refresh token that stays in force may be on the wire: then its answer is still to come, under its key. */
-function grant(before: Lease, fresh: Grant, env: Env): Lease {
+function grant(before: Lease, fresh: Grant, env: Env, refresh?: Attempt): Lease {
   const held = hold(before, fresh, 0, env)
   const isInForce = before.status === 'held' && before.grant.refresh !== undefined && fresh.refresh === undefined
-  return held.status === 'held' && isInForce ? { ...held, refresh: before.refresh } : held
+  const pending = isInForce ? before.refresh : refresh
+  return held.status === 'held' && pending ? { ...held, refresh: pending } : held
 }
 
 /** Folds in one thing that happened. An answer to a refresh we no longer await changes nothing. */
 export function reduce(lease: Lease, input: LeaseInput, env: Env): Lease {
-  if (input.type === 'granted') return grant(lease, input.grant, env)
+  if (input.type === 'granted') return grant(lease, input.grant, env, input.refresh)
   if (input.type === 'denied') return { status: 'lost', generation: lease.generation, code: input.code }
   if (lease.status === 'lost' || lease.refresh === undefined) return lease
   switch (input.type) {

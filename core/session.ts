@@ -89,7 +89,7 @@ export type SessionInput =
   | { readonly type: 'started' }
   | { readonly type: 'opened'; readonly claim: Claim; readonly opened: Opened }
   | { readonly type: 'identified'; readonly opened: Opened }
-  | { readonly type: 'joining'; readonly step: Joining }
+  | { readonly type: 'joining'; readonly step: Joining; readonly retryAfterMs?: number }
   | { readonly type: 'open-failed'; readonly claim: Claim; readonly retryAfterMs?: number }
   | { readonly type: 'open-refused'; readonly claim: Claim; readonly code: ErrorCode }
   | { readonly type: 'made'; readonly claim: Claim; readonly conversation: Conversation }
@@ -168,7 +168,7 @@ export function reduce(session: Session, input: SessionInput, env: Env): Session
     case 'identified':
       return settled(adopt(session, input.opened, env))
     case 'joining':
-      return joining(session, input.step, env.now)
+      return joining(session, input.step, env, input.retryAfterMs)
     case 'open-failed':
       return { ...session, opening: fail(session.opening, input.claim, env, input.retryAfterMs) }
     case 'open-refused':

@@ -2,6 +2,7 @@
 // another user never meets anything of the one before. What the platform says is adopted in core/session.ts.
 
 import { HoldfastError } from '../core/errors.ts'
+import type { Attempt } from '../core/attempt.ts'
 import type { Input } from '../core/inputs.ts'
 import type { PlainGrant } from '../core/ports.ts'
 import type { Opened } from '../core/session.ts'
@@ -70,8 +71,13 @@ async function join(desk: SignIn, before: string, { opened, grant }: Answer): Pr
   if (epoch !== before) throw signedOut()
   const isOther = userSession !== undefined && userSession !== opened.sessionId
   // Taken out before everything is emptied.
-  const more = isOther ? await kept(desk, slots) : {}
-  await adopt(desk, isOther ? await emptied(desk, slots) : epoch, opened, { ...more, ...grant })
+  const refreshToken = isOther ? await kept(desk, slots) : undefined
+  const { lease } = slots
+  // A refresh of it whose answer was lost is repeated under its key, whoever is signed in by then.
+  const isKept = refreshToken !== undefined && grant.refreshToken === undefined && lease.status === 'held'
+  const next = isOther ? await emptied(desk, slots) : epoch
+  if (isKept) await adopt(desk, next, opened, { ...grant, refreshToken }, lease.refresh)
+  else await adopt(desk, next, opened, grant)
   return null
 }
 
@@ -91,9 +97,9 @@ async function asked(desk: SignIn, epoch: string, identity: string): Promise<Ans
     await desk.submit({ type: 'joining', epoch, step: 'asked' })
     const outcome = await authenticate({ token: token.value, identity, conversationId })
     if (outcome.ok) return outcome.value
-    const { verdict, code, reason } = outcome
+    const { verdict, code, reason, retryAfterMs = 0 } = outcome
     const isRefused = verdict === 'refuse' || verdict === 'refresh'
-    await desk.submit({ type: 'joining', epoch, step: isRefused ? 'refused' : 'unknown' })
+    await desk.submit({ type: 'joining', epoch, step: isRefused ? 'refused' : 'unknown', retryAfterMs })
     if (verdict !== 'refresh' || tries === TRIES_MAX) throw failed(code, reason)
     await desk.submit({ type: 'rejected', generation: token.generation })
   }
@@ -124,9 +130,8 @@ async function ready(
 }
 
 /** The refresh token stays with the browser, whoever is signed in: it goes over the wipe in memory only. */
-async function kept({ ports, leaving }: SignIn, slots: Slots): Promise<{ readonly refreshToken?: string }> {
-  const { refreshToken } = (isBroker(ports) ? undefined : await leaving.performer.tokens.last(slots.lease)) ?? {}
-  return refreshToken === undefined ? {} : { refreshToken }
+async function kept({ ports, leaving }: SignIn, slots: Slots): Promise<string | undefined> {
+  return isBroker(ports) ? undefined : (await leaving.performer.tokens.last(slots.lease))?.refreshToken
 }
 
 /** Another user: the one before is wiped, as by a logout, but for the service, which knows. Says who begins. */
@@ -141,8 +146,15 @@ async function emptied(desk: SignIn, slots: Slots): Promise<string> {
   return (await leaving.slots()).session.epoch
 }
 
-async function adopt({ leaving, submit }: SignIn, epoch: string, opened: Opened, grant: PlainGrant): Promise<void> {
-  await submit({ type: 'identified', epoch, opened, grant: await leaving.performer.tokens.seal(grant) })
+async function adopt(
+  { leaving, submit }: SignIn,
+  epoch: string,
+  opened: Opened,
+  grant: PlainGrant,
+  refresh?: Attempt,
+): Promise<void> {
+  const sealed = await leaving.performer.tokens.seal(grant)
+  await submit({ type: 'identified', epoch, opened, grant: sealed, ...(refresh && { refresh }) })
   const { session } = await leaving.slots()
   if (session.epoch !== epoch || session.id !== opened.sessionId) throw signedOut()
 }

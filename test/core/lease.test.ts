@@ -198,6 +198,12 @@ describe('a grant without a refresh token', () => {
   })
 })
 
+test('[ID12] one that goes over to another user has what was on the wire for it, under its key', () => {
+  const lost: Attempt = { status: 'waiting', key: 'r', count: 1, retryAt: NOW, floorAt: 0 }
+  const lease = asJson(reduce(NO_LEASE, { type: 'granted', grant: grant(), refresh: lost }, env()))
+  expect(plan(lease, env()).action?.claim).toEqual({ key: 'r', count: 2 })
+})
+
 describe('rejected calls', () => {
   const rejected = { type: 'rejected' as const, generation: 3 }
 

@@ -66,6 +66,19 @@ describe('signing in', () => {
     }
   })
 
+  test('[ID11] a service that asks for patience is not asked at once whose the session is', async () => {
+    const { authenticate } = answering(failure('retry-at', { retryAfterMs: 20_000 }), signedIn())
+    const one = await live(authenticate)
+    const opens = () => one.log.filter((line) => line.startsWith('open')).length
+    const before = opens()
+    await expect(signIn(one)).rejects.toMatchObject({ code: 'SERVICE_UNREACHABLE' })
+    await one.run({ type: 'nudge', wake: true, online: true })
+    await one.clock.advance(15_000)
+    expect(opens()).toBe(before)
+    await one.clock.advance(10_000)
+    expect(opens()).toBe(before + 1)
+  })
+
   test('[ID10] two at once are done one after the other, and a repeated one is one', async () => {
     let answer = (_: Answer) => {}
     const held = new Promise<Answer>((resolve) => {
