@@ -28,6 +28,10 @@ export function recall(ports: Ports, ask: Performer['recall']): Recall {
       asking.get(id) ??
       fetchRest(store, ask, slots, { id, from, to }).then(
         (isDone) => void ((isDone && !isPresent) || asking.delete(id)),
+        (error: unknown) => {
+          asking.delete(id)
+          throw error
+        },
       )
     asking.set(id, known)
     return Promise.race([known, new Promise<void>((resolve) => clock.alarm(clock.now() + RECALL_MS_MAX, resolve))])

@@ -76,6 +76,18 @@ test('[SN73] what the cache lacks of a former conversation is asked for once, fr
   expect(await store.rows('c2', 9, 9)).toHaveLength(6)
 })
 
+test('[SN73] a disk that fails once is an error once, and the next page is read', async () => {
+  const { history, store } = await rig(rowsOf('c2', 1, 2), async () => page([]))
+  const rows = store.rows.bind(store)
+  const broken = vi.spyOn(store, 'rows').mockImplementation(async (id, before, limit) => {
+    if (id === 'c2') throw new Error('The disk.')
+    return rows(id, before, limit)
+  })
+  await expect(history()).rejects.toThrow('The disk.')
+  broken.mockRestore()
+  expect(texts(await history())).toEqual(['c2 1', 'c2 2'])
+})
+
 test('[SN73] long ones are read page by page', async () => {
   const ask: Ask = async (_, id, afterId) => {
     const from = Number(afterId.split('/')[1] ?? 0) + 1
