@@ -3,7 +3,7 @@
 
 import { HoldfastError } from '../core/errors.ts'
 import type { Input } from '../core/inputs.ts'
-import { isUsable } from '../core/lease.ts'
+import { isUsable, type Lease } from '../core/lease.ts'
 import { type Binding, leaseOf, type LeaseSpec, LIFETIME_DEFAULT_MS, LIFETIME_MAX_MS } from '../core/leases.ts'
 import type { Outcome, PlainGrant, TokenSource } from '../core/ports.ts'
 import type { Setup } from '../core/decide.ts'
@@ -31,7 +31,9 @@ export function setupOf(ports: Ports): Setup {
 export interface Desk {
   readonly ports: Ports
   readonly tokens: Tokens
-  /** The newest state that is known here, read if need be. */
+  /** The newest state, as far as it is known without a look at the disk. */
+  known(): Slots | undefined
+  /** The newest state, read if need be. */
   slots(): Promise<Slots>
   submit(input: Input): Promise<unknown>
   /** Whoever holds the pump must hear of what was committed here. */
@@ -114,45 +116,54 @@ export class Leases {
   }
 
   /**
-   * A token to call with. Waits for a refresh that is due, for a bounded time.
+   * A token to call with: at once where one is at hand, for in a burst of calls every hop counts. Else it waits for a
+   * refresh that is due, for a bounded time.
    *
    * @param spent the generation that was refused: another one is wanted
    * @throws {HoldfastError} why there is none
    */
-  lend(name: string, spent?: number): Promise<Lent> {
-    // However many calls wait for one token, one of them looks.
-    const wish = `${spent} ${name}`
-    const known = this.#lending.get(wish)
-    if (known !== undefined) return known
+  lend(name: string, spent?: number): Lent | Promise<Lent> {
+    const { known, tokens } = this.#desk
+    const slots = known()
+    const token = slots && tokens.cached(slots, name)
+    // However many calls wait for one token, one of them looks. A generation that one was refused with is sent by no other.
+    const wish = `${token?.generation ?? spent} ${name}`
+    const waiting = this.#lending.get(wish)
+    if (waiting !== undefined) return waiting
+    if (slots && token && token.generation !== spent) return this.#lent(slots, name, token)
     const lending = this.#lend(name, spent).finally(() => this.#lending.delete(wish))
     this.#lending.set(wish, lending)
     return lending
+  }
+
+  #lent(slots: Slots, name: string, { value, generation }: Token): Lent {
+    const lease = leaseOf(slots, name) as Lease & { status: 'held' }
+    const worked = () => this.#worked(name, generation)
+    return {
+      value,
+      generation,
+      expiresAt: lease.grant.expiresAt,
+      worked,
+      binding: this.#desk.ports.sources?.[name]?.binding,
+    }
   }
 
   async #lend(name: string, spent?: number): Promise<Lent> {
     const { ports, tokens, slots, submit, pass } = this.#desk
     const deadline = ports.clock.now() + LEND_TIMEOUT_MS
     if (spent !== undefined) await submit({ type: 'rejected', lease: name, generation: spent })
-    const next = () => this.#changed(Math.min(deadline, ports.clock.now() + ASK_AGAIN_MS))
-    let changed: Promise<void> | undefined
-    for (let askAt = 0; ; changed = next()) {
+    for (let askAt = 0; ; ) {
       const now = ports.clock.now()
+      const changed = this.#changed(Math.min(deadline, now + ASK_AGAIN_MS))
       const state = await slots()
       const lease = leaseOf(state, name)
       const token = await tokens.of(state, name)
-      if (!isLack(token) && lease.status === 'held') {
-        const { value, generation } = token
-        const worked = () => this.#worked(name, generation)
-        const binding = ports.sources?.[name]?.binding
-        return { value, generation, expiresAt: lease.grant.expiresAt, worked, binding }
-      }
+      if (!isLack(token)) return this.#lent(state, name, token)
       if (lease.status === 'lost')
         throw new HoldfastError(lease.code, 'The lease is lost: the visitor must sign in again.')
-      // Most calls find a token at the first look, and wait for nothing.
-      if (changed === undefined) continue
       if (now >= deadline)
         throw new HoldfastError('LEASE_EXPIRED', `There is no token of the lease "${name}", and none came in time.`)
-      if (isLack(token) && token.isForgotten)
+      if (token.isForgotten)
         await submit({ type: 'rejected', lease: name, generation: lease.generation, isForgotten: true })
       if (now >= askAt) {
         askAt = now + ASK_AGAIN_MS

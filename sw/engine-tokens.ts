@@ -45,10 +45,10 @@ export class Tokens {
   async of(slots: Slots, name = SESSION_LEASE): Promise<Token | Lack> {
     const lease = leaseOf(slots, name)
     if (!isUsable(lease, this.#clock.now())) return NO_TOKEN
+    const cached = this.cached(slots, name)
+    if (cached !== undefined) return cached
     const { generation, grant } = lease
     const { epoch } = slots.session
-    const cached = this.#cached.get(name)
-    if (cached?.generation === generation && cached.epoch === epoch) return cached
     try {
       const value = await this.#vault.open(grant.access)
       if (value === undefined) return FORGOTTEN
@@ -58,6 +58,14 @@ export class Tokens {
     } catch {
       return VAULT_FAILED
     }
+  }
+
+  /** The same, where it has been opened already. */
+  cached(slots: Slots, name: string): Token | undefined {
+    const lease = leaseOf(slots, name)
+    const cached = this.#cached.get(name)
+    const isIt = cached?.generation === lease.generation && cached.epoch === slots.session.epoch
+    return isIt && isUsable(lease, this.#clock.now()) ? cached : undefined
   }
 
   /** Of an identity that is gone nothing stays in memory either. */

@@ -75,11 +75,13 @@ export class Engine {
     this.#reads = reads(ports, () => this.#submit({ type: 'tick' }), history)
     this.#teller = teller(ports, async () => (await this.#reads.pull([])).snapshot)
     const desk = { ports, submit: (input: Input) => this.#submit(input), pass: () => this.#pass() }
+    // Who does not hold the pump may have missed what another incarnation did.
+    const known = () => (this.#hasPump ? this.#last : undefined)
     this.leases = new Leases({
       ...desk,
       tokens: this.#performer.tokens,
-      // Who does not hold the pump may have missed what another incarnation did.
-      slots: async () => (this.#hasPump && this.#last) || (await this.#reads.tail()).slots,
+      known,
+      slots: async () => known() ?? (await this.#reads.tail()).slots,
     })
     this.#tabs = new Tabs(ports, {
       incarnation: options.incarnation,

@@ -29,6 +29,8 @@ const SENDING_MAX = 1_000
 
 interface Route extends TokenRoute {
   readonly lease: string
+  /** What its addresses begin with: compared as they are, for every request of the site comes by. */
+  readonly prefix: string
 }
 
 /**
@@ -38,19 +40,14 @@ interface Route extends TokenRoute {
  * request that must be authorized and cannot be is answered 401 here, with a problem document, and is not sent.
  *
  * @param worker what `startWorker` returned
- * @throws {TypeError} an origin is none, or no `https:` one
+ * @throws {TypeError} an origin is none, or no `https:` one; a path does not begin with a slash
  * @example
  * authorizeFetch(startWorker(config), [{ origin: 'https://api.example.com', deployment: 'acme', lease: 'api' }])
  */
 export function authorizeFetch(worker: Lender, routes: readonly TokenRoute[]): void {
   const table = routes.map(checked)
-  const origins = new Set(table.map(({ origin }) => origin))
   const ask = inTurn(SENDING_MAX)
-  const routeOf = (url: string): Route | undefined => {
-    const { origin, pathname } = new URL(url)
-    if (!origins.has(origin)) return undefined
-    return table.find((route) => route.origin === origin && pathname.startsWith(route.path ?? '/'))
-  }
+  const routeOf = (url: string): Route | undefined => table.find(({ prefix }) => url.startsWith(prefix))
   self.addEventListener('fetch', (event) => {
     const { request } = event
     // A page, or what an element loads: neither may have a header of ours.
@@ -89,12 +86,17 @@ function checked(route: TokenRoute): Route {
   const isSafe = url.protocol === 'https:' || url.hostname === 'localhost' || url.hostname === '127.0.0.1'
   if (url.origin !== route.origin || !isSafe)
     throw new TypeError(`"${route.origin}" must be an origin and nothing more, such as https://api.example.com.`)
-  return { ...route, lease: route.lease ?? 'session' }
+  const { path = '/', lease = 'session' } = route
+  if (!path.startsWith('/')) throw new TypeError(`The path "${path}" of ${route.origin} must begin with a slash.`)
+  return { ...route, lease, prefix: route.origin + path }
 }
 
 async function authorized(handler: Handler, request: Request, route: Route): Promise<Response> {
   const { worker, ask } = handler
-  const token = await worker.lend(route.deployment, route.lease).catch(refusal)
+  const lend = ({ deployment, lease }: Route, spent?: number) => worker.lend(deployment, lease, spent)
+  const lent = lend(route)
+  // With a token at hand the call is on its way before anything is awaited.
+  const token = lent instanceof Promise ? await lent.catch(refusal) : lent
   if (token instanceof Response) return token
   const hasBody = !/^(GET|HEAD)$/.test(request.method)
   const isSpare = !hasBody || REPEATABLE.test(request.headers.get('content-type') ?? '')
@@ -109,10 +111,10 @@ async function authorized(handler: Handler, request: Request, route: Route): Pro
     // one gets its own. A proof is for one address: where it was redirected, it needs another.
     const next = hasBody ? undefined : handler.routeOf(response.url)
     if (next === undefined || (next.origin === route.origin && token.binding === undefined)) return response
-    const other = await worker.lend(next.deployment, next.lease).catch(() => undefined)
+    const other = await Promise.resolve(lend(next)).catch(() => undefined)
     return other === undefined ? response : send(ask, new Request(response.url, request), other, true)
   }
-  const fresh = spare && (await worker.lend(route.deployment, route.lease, token.generation).catch(() => undefined))
+  const fresh = spare && (await Promise.resolve(lend(route, token.generation)).catch(() => undefined))
   if (spare === undefined || fresh === undefined) return response
   const second = await send(ask, spare, fresh, false)
   if (second.status !== 401) fresh.worked()
@@ -122,10 +124,13 @@ async function authorized(handler: Handler, request: Request, route: Route): Pro
 /** Once more, where the token is bound to a key and the answer brought what its proof lacked. */
 async function send(ask: typeof fetch, request: Request, token: Lent, isRepeatable: boolean): Promise<Response> {
   const { binding } = token
-  if (binding === undefined) return ask(authorize(request, { authorization: `Bearer ${token.value}` }))
+  if (binding === undefined)
+    return ask(request, { headers: withHeaders(request, { authorization: `Bearer ${token.value}` }) })
   const spare = isRepeatable ? copyOf(request) : undefined
   const bound = async (one: Request) =>
-    ask(authorize(one, await binding.headers({ method: one.method, url: one.url, token: token.value })))
+    ask(one, {
+      headers: withHeaders(one, await binding.headers({ method: one.method, url: one.url, token: token.value })),
+    })
   const response = await bound(request)
   const isHeard = binding.hear(response) && response.status === 401
   const isToken = /invalid_token/.test(response.headers.get('www-authenticate') ?? '')
@@ -135,10 +140,10 @@ async function send(ask: typeof fetch, request: Request, token: Lent, isRepeatab
 /** Without a body a request can be sent again as it is. */
 const copyOf = (request: Request): Request => (/^(GET|HEAD)$/.test(request.method) ? request : request.clone())
 
-function authorize(request: Request, authorization: { readonly [name: string]: string }): Request {
+function withHeaders(request: Request, added: { readonly [name: string]: string }): Headers {
   const headers = new Headers(request.headers)
-  for (const [name, value] of Object.entries(authorization)) headers.set(name, value)
-  return new Request(request, { headers })
+  for (const name in added) headers.set(name, added[name]!)
+  return headers
 }
 
 /** Not sent, and not silent: the site reads why in the body. */

@@ -60,7 +60,7 @@ export interface Host {
   settled(): Promise<void>
   /** Messages wait somewhere. */
   isWaiting(): boolean
-  /** A token of a lease, for a call of the site's own. */
+  /** A token of a lease, for a call of the site's own: at once, where it is at hand. */
   lend(deployment: string, lease: string, spent?: number): ReturnType<Engine['leases']['lend']>
 }
 
@@ -145,7 +145,7 @@ function askedFor(pump: Pump): Pump {
  */
 export function createHost(load: () => Promise<WorkerConfig>, incarnation: string, pump = pumpOf): Host {
   const engines = new Map<string, Promise<Engine>>()
-  const running = new Set<Engine>()
+  const running = new Map<string, Engine>()
   const grounds = new Map<string, Ground>()
   const crowd: Crowd = { size: 0 }
 
@@ -155,7 +155,7 @@ export function createHost(load: () => Promise<WorkerConfig>, incarnation: strin
     const ground = grounds.get(deployment) ?? groundOf(deployment, pump(deployment), config)
     grounds.set(deployment, ground)
     const engine = await engineOn(ground, deployment, config, incarnation, crowd)
-    running.add(engine)
+    running.set(deployment, engine)
     return engine
   }
 
@@ -188,9 +188,13 @@ export function createHost(load: () => Promise<WorkerConfig>, incarnation: strin
       await Promise.all(Object.keys(deployments).map(async (name) => (await engineOf(name)).nudge()))
     },
     async settled() {
-      await Promise.all([...running].map((engine) => engine.settled()))
+      await Promise.all([...running.values()].map((engine) => engine.settled()))
     },
-    lend: async (deployment, lease, spent) => (await engineOf(deployment)).leases.lend(lease, spent),
-    isWaiting: () => [...running].some((engine) => engine.isWaiting),
+    lend(deployment, lease, spent) {
+      const lend = (engine: Engine) => engine.leases.lend(lease, spent)
+      const engine = running.get(deployment)
+      return engine === undefined ? engineOf(deployment).then(lend) : lend(engine)
+    },
+    isWaiting: () => [...running.values()].some((engine) => engine.isWaiting),
   }
 }

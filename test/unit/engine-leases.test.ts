@@ -1,6 +1,7 @@
 // The engine between tabs that supply tokens, calls that borrow them, and a vault that fails.
 
 import { describe, expect, test } from 'vitest'
+import { HoldfastError } from '../../core/errors.ts'
 import type { Outcome, PlainGrant, TokenSource } from '../../core/ports.ts'
 import type { Supplied } from '../../core/wire.ts'
 import { LIFETIME_DEFAULT_MS, LIFETIME_MAX_MS } from '../../core/leases.ts'
@@ -153,6 +154,40 @@ describe('lending', () => {
     const all = await Promise.all(Array.from({ length: 60 }, () => borrow(one, 1)))
     expect(new Set(all.map(({ token }) => token))).toEqual(new Set(['api-2']))
     expect(api.asked).toEqual([{ key: expect.any(String), lease: 'api', refreshToken: 'refresh-1' }])
+  })
+
+  test('[LE42] a token at hand is lent at once; one that a call was refused with is lent to none that comes later', async () => {
+    const api = source()
+    const one = await liveRig(lending(api))
+    await supplies(one, { token: 'api-1', refreshToken: 'refresh-1', expiresIn: 1_200 })
+    await borrow(one)
+    const { leases } = one.engine
+    expect(leases.lend('api')).toMatchObject({ value: 'api-1', generation: 1 })
+    const all = [leases.lend('api', 1), leases.lend('api'), leases.lend('api', 1)]
+    expect((await Promise.all(all)).map(({ value }) => value)).toEqual(['api-2', 'api-2', 'api-2'])
+    // A refusal that comes late, of a call that had left before.
+    expect(leases.lend('api', 1)).toMatchObject({ value: 'api-2' })
+    expect(api.asked).toHaveLength(1)
+  })
+
+  test('[LE42] one that has run out is lent to nobody, also where no alarm has rung', async () => {
+    const api = source()
+    const one = await liveRig(lending(api))
+    await supplies(one, { token: 'api-1', refreshToken: 'refresh-1', expiresIn: 1_200 })
+    await borrow(one)
+    one.clock.time += 1_200 * SECOND
+    const all = await Promise.all(Array.from({ length: 60 }, () => one.engine.leases.lend('api')))
+    expect(new Set(all.map(({ value }) => value))).toEqual(new Set(['api-2']))
+    expect(api.asked).toHaveLength(1)
+  })
+
+  test('[LE42] a refusal that cannot be stored is told, and keeps nobody from trying again', async () => {
+    const one = await liveRig(lending(source()))
+    await supplies(one, { token: 'api-1', refreshToken: 'refresh-1', expiresIn: 1_200 })
+    await borrow(one)
+    one.disk.fail(new HoldfastError('STORE_FAILED', 'The disk is gone.'))
+    await Promise.resolve(one.engine.leases.lend('api', 1)).catch(() => {})
+    expect(await one.engine.leases.lend('api')).toMatchObject({ value: expect.any(String) })
   })
 
   test('[LE13] tokens that worked for a while are no row of refusals, whoever used them', async () => {

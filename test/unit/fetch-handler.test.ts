@@ -28,7 +28,8 @@ function worker(
   const self = new EventTarget()
   const sent: Seen[] = []
   vi.stubGlobal('self', self)
-  vi.stubGlobal('fetch', async (request: Seen) => {
+  vi.stubGlobal('fetch', async (input: Request, init: RequestInit) => {
+    const request = new Request(input, init) as Seen
     sent.push(request)
     return answer(request, sent.length)
   })
@@ -77,10 +78,11 @@ describe('what is left alone', () => {
     { origin: 'http://api.example' },
     { origin: 'https://api.example/v1' },
     { origin: '*' },
-  ])('[FH1] $origin is no origin of a list', ({ origin }) => {
+    { origin: 'https://api.example', path: '.evil.test/' },
+  ])('[FH1] $origin with $path is no origin of a list', (route) => {
     vi.stubGlobal('self', new EventTarget())
     const lend = async () => ({ value: '', generation: 1, expiresAt: 0, worked: () => {} })
-    expect(() => authorizeFetch({ lend }, [{ origin, deployment: 'acme' }])).toThrow(TypeError)
+    expect(() => authorizeFetch({ lend }, [{ ...route, deployment: 'acme' }])).toThrow(TypeError)
   })
 })
 
@@ -100,6 +102,12 @@ describe('what is authorized', () => {
     expect(await sent[0]?.text()).toBe('{"a":1}')
   })
 
+  test.each(['GET', 'POST'])('[FH9] a %s is on its way at once where the token is at hand', (method) => {
+    const { page, sent } = worker(ok, () => ({ value: 'here', generation: 1, expiresAt: 0, worked: () => {} }))
+    void page(`${API}/v1/x`, { method, ...(method === 'POST' && { body: '{}' }) })
+    expect(sent.map(tokenOf)).toEqual(['Bearer here'])
+  })
+
   test('[FH3] a refused token is followed by one repeat with the next, same body and key', async () => {
     const { page, sent, lent } = worker((_, nth) => new Response('', { status: nth === 1 ? 401 : 200 }))
     const init = {
@@ -112,7 +120,7 @@ describe('what is authorized', () => {
     expect(await sent[1]?.text()).toBe('{"a":1}')
     expect(sent[1]?.headers.get('idempotency-key')).toBe('k')
     expect(lent.mock.calls).toEqual([
-      ['acme', 'api'],
+      ['acme', 'api', undefined],
       ['acme', 'api', 1],
     ])
   })
