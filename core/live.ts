@@ -1,7 +1,7 @@
 // The one live connection as the session sees it: open or not, how often it was tried, and what it owes.
 
 import { type Attempt, type Claim, type Env, fail, IDLE, isRunning, letGo } from './attempt.ts'
-import { BACKOFF_CAP_MS } from './backoff.ts'
+import { backoffMs } from './backoff.ts'
 import type { EpochMs } from './wire.ts'
 
 export interface Stream {
@@ -22,14 +22,17 @@ interface Holder {
   readonly activeAt: EpochMs
 }
 
-/** While it is open, `retryAt` says from when on it counts as one that lasted. */
+/**
+ * While it is open, `retryAt` says from when on it counts as one that lasted: as long as the longest wait for another try
+ * would be. So nobody waits longer for a stream than the one before was there.
+ */
 export function streamOpened<S extends Holder>(session: S, claim: Claim, env: Env): S {
   const { attempt } = session.stream
   if (attempt.status !== 'running' || attempt.key !== claim.key) return session
   return {
     ...session,
     activeAt: env.now,
-    stream: { ...CLOSED, isOpen: true, attempt: { ...attempt, retryAt: env.now + BACKOFF_CAP_MS } },
+    stream: { ...CLOSED, isOpen: true, attempt: { ...attempt, retryAt: env.now + backoffMs(attempt.count, 1) } },
   }
 }
 

@@ -10,7 +10,8 @@ export interface Rate {
   readonly over?: number
 }
 
-export type Step = 'connect' | 'send' | 'fetch'
+/** `call`: of one connection, whatever goes over it. */
+export type Step = 'connect' | 'send' | 'fetch' | 'call'
 export type Rates = { readonly [step in Step]?: Rate }
 /** By step: when its bucket will be full again. */
 export type Spent = { readonly [step in Step]?: EpochMs }

@@ -47,6 +47,8 @@ export interface Unkeyed {
 /** Ids that are remembered: more than two pages of a history. */
 const KNOWN_MAX = 256
 const SETTLE_MS = 1_500
+/** Histories that no look takes. */
+const SPARED = 2
 /** An acknowledgement is overdue. */
 const LOOK_MS = 1_000
 
@@ -54,14 +56,18 @@ const LOOK_MS = 1_000
 export const unkeyed = (rates: Rates): Unkeyed => ({ rates, admit, numbered, matched, ended, plan, refusal })
 
 function admit(draft: Draft, step: Step): EpochMs | undefined {
-  const { slots, env, unkeyed: self } = draft
-  const rate = self?.rates[step]
-  if (rate === undefined) return undefined
-  const fullAt = slots.spent?.[step] ?? 0
-  const at = openAt(rate, fullAt, env.now)
-  if (at > env.now) return at
-  take(draft, step)
+  const { now } = draft.env
+  const steps: readonly Step[] = step === 'connect' ? [step] : [step, 'call']
+  const at = Math.max(...steps.map((one) => opensAt(draft, one)))
+  if (at > now) return at
+  for (const one of steps) take(draft, one)
   return undefined
+}
+
+/** When so many more than one of them could begin. */
+function opensAt({ slots, env, unkeyed: self }: Draft, step: Step, more = 0): EpochMs {
+  const rate = self?.rates[step]
+  return rate === undefined ? env.now : openAt(rate, slots.spent?.[step] ?? 0, env.now) + more * rate.everyMs
 }
 
 function take({ slots, env, unkeyed: self }: Draft, step: Step): void {
@@ -103,6 +109,8 @@ function doubt({ slots }: Draft): void {
   const { values, sending, dirty } = slots.context
   // What is read for the connection before says nothing of what came since.
   slots.transcript = { ...slots.transcript, isDoubtful: true, fetch: letGo(slots.transcript.fetch) }
+  // It takes a whole bucket of its own.
+  slots.spent = { ...slots.spent, call: 0 }
   slots.context = { ...slots.context, sending: null, dirty: { ...values, ...sending, ...dirty } }
 }
 
@@ -203,19 +211,17 @@ function isSending({ slots, env }: Draft, lane: string): boolean {
 function planRead(draft: Draft, isWanted: boolean, settledAt: EpochMs | undefined): EpochMs | undefined {
   const { slots, env } = draft
   const isAwaited = isSending(draft, laneNameOf(slots.session))
-  const { lookAt } = slots.transcript
-  if (isAwaited && (lookAt === undefined || env.now < lookAt)) return lookAt
   if (!isAwaited && !isWanted) return undefined
-  // What was on its way when a connection was lost may arrive a little later than the next connection.
-  const isQuiet = isAwaited || settledAt === undefined || settledAt > env.now + SETTLE_MS
-  if (!isQuiet && env.now < settledAt) return settledAt
   const { transcript } = slots
+  // What was on its way when a connection was lost may arrive a little later than the next connection.
+  const isEarly = settledAt !== undefined && env.now < settledAt && settledAt <= env.now + SETTLE_MS
+  const readAt = isAwaited ? transcript.lookAt : isEarly && !transcript.isDoubtful ? settledAt : env.now
+  if (readAt === undefined || env.now < readAt) return readAt
+  const isLook = isAwaited || isEarly
   if (!isDue(transcript.fetch, env)) return nextAt(transcript.fetch)
-  // A look can be done without: the second half of the bucket is for what must be known.
-  const rate = draft.unkeyed?.rates.fetch
-  const half = rate && { ...rate, burst: Math.ceil(rate.burst / 2), over: rate.burst + (rate.over ?? 0) }
-  const isScarce = half && openAt(half, slots.spent?.fetch ?? 0, env.now) > env.now
-  if (isAwaited && isScarce) return undefined
+  // A look can be done without: the last of the bucket is for what must be known.
+  const spareAt = isLook ? opensAt(draft, 'fetch', SPARED) : 0
+  if (spareAt > env.now) return isAwaited ? spareAt : settledAt
   const heldUntil = admit(draft, 'fetch')
   if (heldUntil !== undefined) return heldUntil
   const fetch = begin(transcript.fetch, env, BACKFILL_TIMEOUT_MS)
@@ -225,7 +231,7 @@ function planRead(draft: Draft, isWanted: boolean, settledAt: EpochMs | undefine
     fetch,
     askedSeq: cursor.seq,
     lookAt: undefined,
-    isLook: isAwaited,
+    isLook,
   } satisfies Transcript
   const claim = claimOf(fetch)
   draft.actions.push({ type: 'backfill', claim, conversationId, afterId: cursor.id })

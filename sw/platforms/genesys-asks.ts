@@ -26,7 +26,7 @@ interface Deps {
 }
 
 /** Requests of one connection: the platform has 60 tokens, and one more a second. Two are left for what it counts itself. */
-const REQUESTS = { burst: 58, everyMs: 1_010 }
+const REQUESTS = { burst: 58, everyMs: 1_005 }
 
 export class Asks {
   readonly #deps: Deps

@@ -295,16 +295,19 @@ describe('the stream', () => {
   })
 
   test.each([
-    { lasted: 0, count: 5, retryAt: 8_000 },
-    { lasted: BACKOFF_CAP_MS - 1, count: 5, retryAt: 8_000 },
-    { lasted: BACKOFF_CAP_MS, count: 1, retryAt: 500 },
-  ])('[SN20] one that ends after $lasted ms is tried again in $retryAt ms', ({ lasted, count, retryAt }) => {
-    const fifth = { key: 'a', count: 5 }
-    const opened = fold(session({ stream: { ...CLOSED, attempt: { ...running, count: 5 } } }), {
+    { tries: 5, lasted: 0, count: 5, retryAt: 8_000 },
+    { tries: 5, lasted: 15_999, count: 5, retryAt: 8_000 },
+    { tries: 5, lasted: 16_000, count: 1, retryAt: 500 },
+    { tries: 9, lasted: BACKOFF_CAP_MS - 1, count: 9, retryAt: 15_000 },
+    { tries: 9, lasted: BACKOFF_CAP_MS, count: 1, retryAt: 500 },
+  ])('[SN20] after $tries tries, one that ends after $lasted ms is tried again in $retryAt ms', (row) => {
+    const { tries, lasted, count, retryAt } = row
+    const last = { key: 'a', count: tries }
+    const opened = fold(session({ stream: { ...CLOSED, attempt: { ...running, count: tries } } }), {
       type: 'stream-opened',
-      claim: fifth,
+      claim: last,
     })
-    const closed = fold(opened, { type: 'stream-closed', claim: fifth }, NOW + lasted)
+    const closed = fold(opened, { type: 'stream-closed', claim: last }, NOW + lasted)
     expect(closed.stream).toEqual({
       ...CLOSED,
       attempt: { status: 'waiting', key: 'a', count, retryAt: NOW + lasted + retryAt, floorAt: 0 },

@@ -6,7 +6,7 @@ import type { Row } from '../../core/transcript.ts'
 import { unkeyed } from '../../core/unkeyed.ts'
 import { failure, HOUR, LIMITS, MINUTE, NOW, Play, SECOND, SETUP, UNREACHABLE } from './fixtures.ts'
 
-const RATES = { connect: { burst: 1, everyMs: SECOND }, fetch: { burst: 3, everyMs: 6 * SECOND } }
+const RATES = { connect: { burst: 1, everyMs: SECOND }, fetch: { burst: 5, everyMs: 6 * SECOND } }
 const UNKEYED = {
   ...SETUP,
   isBroker: false,
@@ -48,6 +48,16 @@ class Unkeyed extends Play {
     const claim = this.claimOf('connect')
     await this.heard({ type: 'ended', claim, verdict: 'retry', reason: 'cut' })
     this.now += MINUTE
+    await this.tick()
+    await this.connected()
+  }
+
+  /** The connection is cut with a message on the wire, and the next one stands a moment later. */
+  async cut(sent: ReturnType<Play['claimOf']>): Promise<void> {
+    const claim = this.claimOf('connect')
+    await this.turn(this.sent('1', sent, UNKNOWN))
+    await this.heard({ type: 'ended', claim, verdict: 'retry', reason: 'cut' })
+    this.now += SECOND
     await this.tick()
     await this.connected()
   }
@@ -159,6 +169,31 @@ describe('sending', () => {
     expect(await play.keys()).toEqual([])
   })
 
+  test('[OB89] the next connection looks at once for what was on the wire: found, the next one goes', async () => {
+    const play = await new Unkeyed().live()
+    await play.enqueue('a', 'b')
+    await play.cut(play.the('send').claim)
+    expect(play.types()).toEqual(['backfill'])
+    await play.read([said('m1', 'text of a')])
+    if (play.find('send') === undefined) await play.again()
+    expect(play.the('send').entries).toMatchObject([{ key: 'b' }])
+    expect(play.slots.session.stream.isMerged).toBe(true)
+  })
+
+  test('[OB89] not found, it may still arrive: it is looked for once more before it is sent again', async () => {
+    const play = await new Unkeyed().live()
+    await play.enqueue('a')
+    await play.cut(play.the('send').claim)
+    await play.read([])
+    expect(play.types()).toEqual([])
+    expect((await play.entries())[0]).toHaveProperty('sentAt')
+    expect(play.seen.wakeAt).toBe(NOW + 1_500)
+    await play.after(600)
+    expect(play.types()).toEqual(['backfill'])
+    await play.read([])
+    expect(play.the('send').entries).toMatchObject([{ key: 'a' }])
+  })
+
   test('[OB82] two identical texts stay two: a message that is somebody else’s already settles nothing', async () => {
     const play = await new Unkeyed().live()
     const message = (key: string) => ({ key, text: 'yes' })
@@ -256,6 +291,21 @@ describe('sending', () => {
     await play.restart('w3')
     expect(play.types()).toEqual(['connect'])
   })
+})
+
+test('[OB88] a connection takes so much, and the next one as much again', async () => {
+  const play = new Unkeyed()
+  play.setup = { ...UNKEYED, unkeyed: unkeyed({ call: { burst: 2, everyMs: SECOND } }) }
+  await play.live()
+  await play.enqueue('a', 'b')
+  await play.turn(play.ack('a', 1), play.sent('1', play.claimOf('send')))
+  expect(play.types()).toEqual([])
+  expect(play.seen.wakeAt).toBe(NOW + SECOND)
+  expect((await play.entries())[0]).not.toHaveProperty('sentAt')
+  await play.lost()
+  await play.read([said('m1', 'text of a')])
+  if (play.find('send') === undefined) await play.again()
+  expect(play.the('send').entries).toMatchObject([{ key: 'b' }])
 })
 
 describe('the transcript', () => {
@@ -461,6 +511,18 @@ describe('what a platform says beside messages', () => {
     await play.after(10 * SECOND)
     expect(play.types()).toEqual([])
     expect((await play.entries())[0]?.sentAt).toBeDefined()
+  })
+
+  test('[GC38] the last two histories are not for looking: it waits until there is another', async () => {
+    const play = new Unkeyed()
+    play.setup = { ...UNKEYED, unkeyed: unkeyed({ fetch: { burst: 3, everyMs: 6 * SECOND } }) }
+    await play.live()
+    await play.enqueue('a')
+    await play.after(SECOND)
+    expect(play.types()).toEqual([])
+    expect(play.seen.wakeAt).toBe(NOW + 6 * SECOND)
+    await play.after(5 * SECOND)
+    expect(play.types()).toEqual(['backfill'])
   })
 
   test('[GC39] what was read for a former connection is dropped, and the history read again', async () => {
