@@ -9,6 +9,7 @@ import type { Input, Problem } from './inputs.ts'
 import { anew, type Entry, laneOf, withLane } from './outbox.ts'
 import type { Limits } from './ports.ts'
 import { openAt, type Rates, type Step, spend } from './rates.ts'
+import { dataBytesOf, textsOf } from './texts.ts'
 import { earliest, plan as planOutbox } from './sends.ts'
 import { laneNameOf, reduce as reduceSession } from './session.ts'
 import { BACKFILL_TIMEOUT_MS, type Row, type Transcript, type TranscriptInput } from './transcript.ts'
@@ -131,8 +132,9 @@ function matched(draft: Draft, claim: Claim, value: Backfilled['value']): readon
   const { slots, env } = draft
   const known = new Set(slots.transcript.known)
   const fresh = value.rows.filter(({ id }) => !known.has(id))
-  // The whole history, and nothing of ours in it: the platform has forgotten, and began another conversation.
-  if (known.size > 0 && fresh.length === value.rows.length && value.rows.length >= value.headSeq) {
+  // The whole history, and nothing of what was known when it was asked for: the platform has forgotten, and began another
+  // conversation.
+  if (slots.transcript.askedSeq > 0 && fresh.length === value.rows.length && value.rows.length >= value.headSeq) {
     const { conversationId: id } = slots.transcript
     slots.session = reduceSession(slots.session, { type: 'conversation-changed', id, state: 'expired' }, env)
     return []
@@ -273,7 +275,7 @@ function carried({ slots }: Draft): { attributes?: { readonly [name: string]: st
   const max = slots.limits?.dataBytesMax ?? Number.POSITIVE_INFINITY
   if (Object.keys(delta).length === 0 || dataBytesOf(values) > max) return {}
   slots.context = { ...slots.context, sending: delta, dirty: {} }
-  return { attributes: Object.fromEntries(Object.entries(delta).map(([name, value]) => [name, `${value ?? ''}`])) }
+  return { attributes: textsOf(delta) }
 }
 
 /** Names the greatest of what is to be changed: that is the one to keep elsewhere. */
@@ -284,14 +286,4 @@ function refusal(values: Attributes, delta: AttributeDelta, { dataBytesMax }: Li
   const [greatest] = sizes.sort((a, b) => b.size - a.size)
   const message = `The attributes would take ${bytes} bytes together, the platform takes ${dataBytesMax}: store the value of "${greatest?.name}" (${greatest?.size} bytes) elsewhere and keep a reference here.`
   return { code: 'CONTEXT_TOO_LARGE', message }
-}
-
-/** UTF-8 bytes of all names and values. */
-export function dataBytesOf(values: AttributeDelta): number {
-  let bytes = 0
-  for (const char of Object.entries(values).flat().join('')) {
-    const point = char.codePointAt(0) ?? 0
-    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
-  }
-  return bytes
 }

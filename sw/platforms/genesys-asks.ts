@@ -1,6 +1,7 @@
 // What one connection to Genesys Cloud Web Messaging has asked and not been answered, and how often it may ask at all.
 
 import type { Outcome } from '../../core/ports.ts'
+import { openAt, spend } from '../../core/rates.ts'
 import { type Asked, judge } from './genesys-wire.ts'
 
 export type Frame = { readonly [name: string]: unknown }
@@ -42,12 +43,9 @@ export class Asks {
   /** Milliseconds until the connection may take another request, which is counted when it may. */
   waitMs(): number {
     const now = this.#deps.now()
-    const { burst, everyMs } = REQUESTS
-    const fullAt = this.#fullAt > now + burst * everyMs ? now : Math.max(now, this.#fullAt)
-    const waitMs = fullAt - (burst - 1) * everyMs - now
-    if (waitMs > 0) return waitMs
-    this.#fullAt = fullAt + everyMs
-    return 0
+    const waitMs = openAt(REQUESTS, this.#fullAt, now) - now
+    if (waitMs <= 0) this.#fullAt = spend(REQUESTS, this.#fullAt, now)
+    return Math.max(0, waitMs)
   }
 
   awaits(id: string): boolean {

@@ -2,6 +2,7 @@
 // history is read. Attachments are in genesys-uploads.ts.
 
 import type { Backfilled, Calls, Outcome } from '../../core/ports.ts'
+import { textsOf } from '../../core/texts.ts'
 import type { Frame } from './genesys-asks.ts'
 import { type HttpDeps, history } from './genesys-http.ts'
 import { type Asked, idOf, rowOf } from './genesys-wire.ts'
@@ -20,11 +21,10 @@ type Sent = Parameters<NonNullable<Calls['send']>>[0]
 
 export async function send(deps: Deps, ask: Ask, conversationId: string, { message, attachments, attributes }: Sent) {
   const { key, text, metadata } = message
-  const extra = Object.entries(metadata ?? {}).map(([name, value]) => [name, `${value}`])
   const channel = attributes && { channel: { metadata: { customAttributes: attributes } } }
   const content = attachments?.map((id) => ({ contentType: 'Attachment', attachment: { id } }))
   // Nobody outside knows whether the history keeps it; where it does, nothing need be guessed.
-  const named = { ...Object.fromEntries(extra), id: key }
+  const named = { ...textsOf(metadata ?? {}), id: key }
   const frame = { message: { type: 'Text', text, ...(content && { content }), metadata: named, ...channel } }
   const outcome = await ask('message', 'onMessage', frame, key, ACK_TIMEOUT_MS)
   if (!outcome.ok) return outcome

@@ -47,6 +47,7 @@ const PAGE_SIZE = 100
 export const PAGES_MAX = 3
 /** The platform allows ten a minute. */
 export const PAGE_MS = 6_200
+const LIFE_MAX_MS = 15 * 60_000
 const TOKENS = '/api/v2/webdeployments/token/'
 
 type Failure = Outcome<never> & { readonly ok: false }
@@ -114,15 +115,14 @@ export async function configOf(deps: HttpDeps): Promise<DeploymentConfig | undef
 
 /** Milliseconds that a JWT still has to live, by its own word; a quarter of an hour where it says nothing. */
 export function lifeOf(jwt: string, now: number): number {
+  let ms = 0
   try {
     const [, payload = ''] = jwt.split('.')
-    const { exp } = shapeOf(JSON.parse(atob(payload.replace(/-/g, '+').replace(/_/g, '/'))))
-    const ms = Number(exp) * 1_000 - now
-    if (ms > 0) return Math.min(ms, 15 * 60_000)
+    ms = Number(shapeOf(JSON.parse(atob(payload.replace(/-/g, '+').replace(/_/g, '/'))))['exp']) * 1_000 - now
   } catch {
     // Not a JWT that we can read: the platform's own word is fifteen minutes.
   }
-  return 15 * 60_000
+  return Math.min(ms > 0 ? ms : LIFE_MAX_MS, LIFE_MAX_MS)
 }
 
 /** What a tab supplied, as the platform wants it: a code or an id token of the site's identity provider. */

@@ -2,7 +2,7 @@
 // history and signs of life travel here, inside the limits that hold for one connection. It never dials again.
 
 import type { Calls, Connection, Outcome, StreamEvent, StreamRequest, Tokens } from '../../core/ports.ts'
-import { dataBytesOf } from '../../core/unkeyed.ts'
+import { dataBytesOf, textsOf } from '../../core/texts.ts'
 import { type Ask, backfill, send } from './genesys-calls.ts'
 import type { SocketDeps } from './genesys-http.ts'
 import { Asks, type Frame } from './genesys-asks.ts'
@@ -201,7 +201,7 @@ export class GenesysSocket implements Connection {
   #join(dataBytesMax = 0): void {
     const values = this.#request.attributes ?? {}
     const isSome = Object.keys(values).length > 0 && dataBytesOf(values) <= dataBytesMax
-    this.#joined = isSome ? Object.fromEntries(Object.entries(values).map(([name, value]) => [name, `${value}`])) : {}
+    this.#joined = isSome ? textsOf(values) : {}
     const channel = isSome && { channel: { metadata: { customAttributes: this.#joined } } }
     this.#event({ eventType: 'Presence', presence: { type: 'Join' } }, channel)
   }

@@ -280,6 +280,18 @@ describe('sending', () => {
     expect(await play.keys()).toEqual(['b'])
   })
 
+  test('[OB86] a history that comes so late that its connection has told more is none of them', async () => {
+    const play = new Unkeyed()
+    await play.turn({ type: 'started' }, { type: 'tabs', count: 1, isArrival: true })
+    await play.opened({}, 400 * 24 * HOUR)
+    await play.made()
+    await play.connected()
+    await play.heard({ type: 'rows', rows: [said('m1', 'hello', 'agent')] })
+    await play.read([])
+    expect(play.slots.session.conversation).toMatchObject({ state: 'active' })
+    expect(await play.ids()).toEqual(['m1'])
+  })
+
   test('[OB87] a step that begins too early waits, through restarts, and never longer than its bucket', async () => {
     const play = await new Unkeyed().live()
     await play.restart('w2')
