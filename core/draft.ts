@@ -24,6 +24,8 @@ export interface Draft {
   readonly files: Map<string, readonly unknown[]>
   /** The log ends here: what is stored above was taken back by the platform. */
   endSeq: number | undefined
+  /** Conversations of which nothing stays: the service keeps them no more. */
+  readonly gone: string[]
   readonly actions: Action[]
   readonly problems: Problem[]
   readonly unkeyed: Unkeyed | undefined
@@ -44,6 +46,7 @@ export function newDraft(view: View, env: Env, unkeyed?: Unkeyed): Draft {
     rows: [],
     files: new Map<string, readonly unknown[]>(),
     endSeq: undefined,
+    gone: [],
     actions: [],
     problems,
     needed: new Set<string>(),
@@ -146,6 +149,12 @@ function filesOf({ files, puts, drops }: Draft): Pick<Writes, 'putFiles' | 'drop
   }
 }
 
+function endsOf({ slots, endSeq, gone }: Draft): Pick<Writes, 'rowsEnd'> {
+  const ends = gone.map((conversationId) => ({ conversationId, seq: 0 }))
+  if (endSeq !== undefined) ends.push({ conversationId: slots.transcript.conversationId, seq: endSeq })
+  return ends.length > 0 ? { rowsEnd: ends } : {}
+}
+
 export function writesOf(draft: Draft): Writes {
   const before = draft.view.slots
   const parts = Object.keys(draft.slots) as (keyof Slots)[]
@@ -155,11 +164,9 @@ export function writesOf(draft: Draft): Writes {
     slots: hasChanged ? { ...draft.slots, rev: draft.slots.rev + 1 } : (before as Slots),
     putEntries: [...draft.puts.values()],
     dropEntries: [...draft.drops.values()].filter((entry) => !draft.puts.has(entry.seq)),
-    putRows: draft.rows,
+    putRows: draft.rows.filter(({ conversationId }) => !draft.gone.includes(conversationId)),
     ...filesOf(draft),
-    ...(draft.endSeq !== undefined && {
-      rowsEnd: { conversationId: draft.slots.transcript.conversationId, seq: draft.endSeq },
-    }),
+    ...endsOf(draft),
     wipe: draft.isWiped,
   }
 }

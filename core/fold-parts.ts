@@ -1,13 +1,19 @@
 // What every kind of happening is folded with: the machines of a turn, and what it means that the service answers.
 
+import { behind } from './behind.ts'
 import { type ContextInput, reduce as reduceContext } from './context.ts'
 import { type Draft, followConversation, outbox, transcript } from './draft.ts'
 import { lease } from './fold-lease.ts'
 import { reduce as reduceSession, type SessionInput } from './session.ts'
 
 export const session = (draft: Draft, input: SessionInput): void => {
+  const former = draft.slots.session.conversation
   draft.slots.session = reduceSession(draft.slots.session, input, draft.env)
   followConversation(draft)
+  const next = draft.slots.session.conversation
+  // What cannot be read back from the present one is gone at the service, too: it stays no longer than there.
+  if (former !== null && next !== null && next.id !== former.id && !behind(next).includes(former.id))
+    draft.gone.push(former.id, ...behind(former))
 }
 export const context = (draft: Draft, input: ContextInput): void => {
   draft.slots.context = reduceContext(draft.slots.context, input, draft.env)

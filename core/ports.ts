@@ -75,8 +75,8 @@ export interface Writes {
   /** What new entries bring along, and the keys of those that are gone for good, with all they brought. */
   readonly putFiles?: readonly { readonly key: string; readonly contents: readonly unknown[] }[]
   readonly dropFiles?: readonly string[]
-  /** The conversation ends at `seq`: rows above are dropped, before the puts. */
-  readonly rowsEnd?: { readonly conversationId: string; readonly seq: number }
+  /** A conversation ends at `seq`: rows above are dropped, before the puts. */
+  readonly rowsEnd?: readonly { readonly conversationId: string; readonly seq: number }[]
   /** Empties everything but the slots, which are replaced: the keys of the vault first of all. */
   readonly wipe?: boolean
 }

@@ -3,29 +3,16 @@
 
 import { type Attempt, answers, type Claim, type Env, fail, hurry, IDLE } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
-import { after } from './behind.ts'
+import { after, type Conversation, found } from './behind.ts'
 import { type Joining, joining, restarted, settled } from './joining.ts'
 import { type Expiry, expiryOf, isDoubtful, NO_EXPIRY } from './expiry.ts'
 import type { Sealed } from './lease.ts'
 import { CLOSED, down, type Stream, streamClosed, streamOpened } from './live.ts'
 import type { Attributes, ConversationState, EpochMs } from './wire.ts'
 
-export { behind } from './behind.ts'
+export { behind, type Conversation } from './behind.ts'
 export type { Joining } from './joining.ts'
 export { CLOSED } from './live.ts'
-
-export interface Conversation {
-  readonly id: string
-  readonly participantId: string
-  readonly state: ConversationState
-  readonly previousId?: string
-  /** The earlier one that could not be resumed. */
-  readonly resumedFrom?: string
-  /** The conversations before this one that are known here, newest first. */
-  readonly behind?: readonly string[]
-  /** It was there already, made or used by another device. */
-  readonly isJoined?: boolean
-}
 
 export interface Session {
   /** One identity, from its first turn to its logout. In every record, so that nothing outlives it. */
@@ -79,7 +66,9 @@ export interface Opened {
   readonly expiresAt: EpochMs
   readonly conversation: Conversation | null
   /** Of the conversation we asked for, when it is not the one above. */
-  readonly formerState?: ConversationState
+  readonly formerState?: ConversationState | 'gone'
+  /** The session, expired, whose archive this one has taken over. */
+  readonly succeeds?: string
   readonly isActiveElsewhere: boolean
   /** Nobody was asked: what is known of the conversation holds until the stream says otherwise. */
   readonly isUnasked?: true
@@ -226,8 +215,7 @@ function changed(session: Session, id: string, state: ConversationState): Sessio
 /** Takes over what the platform says. What cannot be resumed is kept as a reference and never written to again. */
 function adopt(session: Session, answer: Opened, env: Env): Session {
   const { sessionId: id, isAuthenticated, expiresAt, isActiveElsewhere } = answer
-  const found = answer.conversation && { ...answer.conversation, isJoined: isActiveElsewhere }
-  const opened = { ...answer, conversation: found }
+  const opened = { ...answer, ...found(session.conversation, answer) }
   const base = {
     ...session,
     expiry: expiryOf(session.expiry, opened.isUnasked || expiresAt === session.expiresAt, expiresAt, env.now),
@@ -241,9 +229,8 @@ function adopt(session: Session, answer: Opened, env: Env): Session {
     activeAt: env.now,
     isValidated: true,
   }
-  const ours = session.conversation
-  if (opened.isUnasked)
-    return { ...base, isAuthenticated: session.isAuthenticated, conversation: ours, expiresAt: session.expiresAt }
+  if (opened.isUnasked) return { ...base, isAuthenticated: session.isAuthenticated, expiresAt: session.expiresAt }
+  const { ours } = opened
   if (ours === null) return { ...base, conversation: opened.conversation }
   if (opened.conversation?.id === ours.id) {
     const participantId = opened.conversation.participantId || ours.participantId
@@ -254,7 +241,7 @@ function adopt(session: Session, answer: Opened, env: Env): Session {
     if (opened.conversation === null) return base
     return {
       ...base,
-      conversation: after(ours, opened.conversation),
+      conversation: after(ours, opened.conversation, opened.formerState),
       isNewWanted: false,
       stream: CLOSED,
     }
@@ -263,11 +250,13 @@ function adopt(session: Session, answer: Opened, env: Env): Session {
   if (opened.conversation === null && (opened.formerState ?? ours.state) === 'closed') {
     return { ...base, conversation: { ...ours, state: 'closed' }, stream: CLOSED }
   }
-  const next = opened.conversation === null ? null : after(ours, opened.conversation)
-  const former = { ...ours, state: opened.formerState ?? 'expired' }
+  const next = opened.conversation === null ? null : after(ours, opened.conversation, opened.formerState)
+  const state = !opened.formerState || opened.formerState === 'gone' ? 'expired' : opened.formerState
+  const former = { ...ours, state }
   return {
     ...base,
-    laneNumber: session.laneNumber + 1,
+    // What was written before anything was known of a conversation is for the one to come.
+    laneNumber: session.laneNumber + (session.conversation === null ? 0 : 1),
     conversation: next ?? former,
     isNewWanted: next === null,
     stream: CLOSED,
@@ -278,7 +267,8 @@ function adopt(session: Session, answer: Opened, env: Env): Session {
 function made(session: Session, conversation: Conversation, env: Env): Session {
   const former = session.conversation
   const isKnown = former === null || former.id === conversation.id
-  const next = isKnown ? { ...former, ...conversation } : after(former, { ...conversation, previousId: former.id })
+  const here = { ...conversation, sessionId: session.id }
+  const next = isKnown ? { ...former, ...here } : after(former, here, conversation.previousState)
   return {
     ...session,
     conversation: next,

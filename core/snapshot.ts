@@ -72,12 +72,13 @@ export const countsIn = ({ outbox, session }: Slots): Snapshot['outbox'] =>
 
 function conversationOf({ conversation }: Session): Snapshot['conversation'] {
   if (conversation === null) return null
-  const { id, state, previousId, resumedFrom, isJoined = false } = conversation
+  const { id, state, previousId, resumedFrom, previousState, isJoined = false } = conversation
   return {
     id,
     state,
     ...(previousId === undefined ? {} : { previousId }),
     ...(resumedFrom === undefined ? {} : { resumedFrom }),
+    ...(previousState && { previousState }),
     ...(isJoined && { joined: true as const }),
   }
 }

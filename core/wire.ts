@@ -9,9 +9,6 @@ export const PROTOCOL_VERSION = 1
 /** Simultaneous sends of a tab share calls of at most so many messages. */
 export const ENQUEUE_MAX = 256
 
-/** What is taken from the `seq` of a message for each conversation that it is back in the history. */
-export const FORMER_STRIDE = 2 ** 32
-
 /** An instant in milliseconds since 1970. */
 export type EpochMs = number
 
@@ -106,6 +103,8 @@ export interface Snapshot {
     readonly state: ConversationState
     readonly previousId?: string
     readonly resumedFrom?: string
+    /** What had become of the one before. `gone`: the service keeps it no more, or it was of another session. */
+    readonly previousState?: 'closed' | 'expired' | 'archived' | 'gone'
     /** Another device of this visitor made it, or is in it. */
     readonly joined?: true
   } | null

@@ -87,7 +87,7 @@ export async function startWorld({ serviceConfig, site: siteOptions }: Partial<O
   }
 }
 
-async function killWorker(context: BrowserContext, page: Page): Promise<void> {
+export async function killWorker(context: BrowserContext, page: Page): Promise<void> {
   if (context.browser()?.browserType().name() === 'firefox') {
     return killWorkersOf(context, new URL(page.url()).origin)
   }

@@ -2,7 +2,7 @@
 // on the same store. Who may reach it is the gate's business.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { type AgentIdentity, createSessionService, type SessionService } from '../server/index.ts'
+import { type AgentIdentity, createSessionService, type ServiceOptions, type SessionService } from '../server/index.ts'
 
 /** Short, so that the lease can be watched while it is renewed. */
 export const ACCESS_TOKEN_MS = 5 * 60_000
@@ -28,25 +28,27 @@ export interface Behind {
   loseAnswer?(isOn?: boolean): boolean
   /** Away for a moment, then back on the same store. `cut` breaks every connection, as a crash would. */
   restart(cut: () => void): Promise<void>
+  /** Does now what time does once a minute, where that can be asked for. */
+  sweep?(): Promise<void>
   close(): Promise<void>
 }
 
 export class Backend implements Behind {
   readonly worker = 'holdfast-sw.js'
   readonly paths = /^\/(api\/|chat-state\/|healthz$|readyz$|metrics$|openapi\.json$|\.well-known\/jwks\.json$)/
-  readonly #data: string
+  readonly #options: ServiceOptions
   #service: SessionService | undefined
   #port: number | undefined
   #restarting: Promise<void> | undefined
 
-  static async start(data: string): Promise<Backend> {
-    const backend = new Backend(data)
+  static async start(options: ServiceOptions): Promise<Backend> {
+    const backend = new Backend(options)
     await backend.#open()
     return backend
   }
 
-  private constructor(data: string) {
-    this.#data = data
+  private constructor(options: ServiceOptions) {
+    this.#options = options
   }
 
   /** Undefined while the service is away. */
@@ -64,6 +66,10 @@ export class Backend implements Behind {
 
   expireAccessTokens(): void {
     this.#service?.expireAccessTokens()
+  }
+
+  async sweep(): Promise<void> {
+    await this.#service?.sweep()
   }
 
   /** Away for a moment, then back on the same store. `cut` breaks every connection, as a crash would. */
@@ -105,7 +111,7 @@ export class Backend implements Behind {
   }
 
   async #open(): Promise<void> {
-    const service = await createSessionService({ data: this.#data, accessTokenMs: ACCESS_TOKEN_MS })
+    const service = await createSessionService({ accessTokenMs: ACCESS_TOKEN_MS, ...this.#options })
     const { port } = await service.listen(0)
     this.#service = service
     this.#port = port

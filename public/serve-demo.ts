@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { ServiceOptions } from '../server/index.ts'
 import { Backend, type Behind } from './serve-backend.ts'
 import { FAULTS, type FaultCall, Faults } from './serve-faults.ts'
 import { Gate } from './serve-gate.ts'
@@ -20,10 +21,14 @@ export interface DemoOptions {
   readonly dist: string
   /** What stands behind the shop's chat. Default: the session service. */
   readonly platform?: 'session-service' | 'genesys'
+  /** Options of the session service, for tests that move its clock. */
+  readonly service?: ServiceOptions
 }
 
 export interface Demo {
   readonly url: string
+  /** The session service does now what time does once a minute. */
+  sweep(): Promise<void>
   close(): Promise<void>
 }
 
@@ -32,13 +37,14 @@ const TIMINGS = { pingMs: 8_000, pongMs: 2_000, climbMs: 15_000 }
 const AGENT = { deploymentId: 'demo', agentId: 'agent-maren', name: 'Maren' }
 const AGENT_PREFIX = '/agent'
 
-export async function startDemo({ port, data, dist, platform }: DemoOptions): Promise<Demo> {
+export async function startDemo({ port, data, dist, platform, service }: DemoOptions): Promise<Demo> {
   const faults = new Faults()
   const server = createServer()
   // The port comes first: a second demo must not fail on the store before it has found a port of its own.
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
-  const starting: Promise<Behind> = platform === 'genesys' ? GenesysBackend.start() : Backend.start(data)
+  const starting: Promise<Behind> =
+    platform === 'genesys' ? GenesysBackend.start() : Backend.start({ ...service, data })
   const backend = await starting.catch((error: unknown) => {
     server.close()
     throw error
@@ -50,6 +56,7 @@ export async function startDemo({ port, data, dist, platform }: DemoOptions): Pr
 
   return {
     url: `http://localhost:${(server.address() as AddressInfo).port}`,
+    sweep: async () => backend.sweep?.(),
     async close() {
       const closed = once(server, 'close')
       server.close()

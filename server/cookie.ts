@@ -22,10 +22,13 @@ export function sessionCookie(parts: Parts, c: Call, named?: string): string | u
   return own[0] ?? (ids.length > 0 ? genuine(parts, c, settings.cookie.name) : undefined)
 }
 
+/** No browser keeps a cookie for longer than 400 days, and Hono refuses to ask for it. */
+const COOKIE_SECONDS_MAX = 400 * 24 * 60 * 60
+
 export function keepSessionCookie(parts: Parts, c: Call, deploymentId: string, refreshToken: string): void {
   const { sessionMs, archiveReferenceMs } = parts.settings
   // It outlives the session, so that a late visitor still finds the archive of what was said.
-  const maxAge = Math.floor((sessionMs + archiveReferenceMs) / 1000)
+  const maxAge = Math.min(Math.floor((sessionMs + archiveReferenceMs) / 1000), COOKIE_SECONDS_MAX)
   write(parts, c, { name: nameOf(parts.settings, deploymentId), value: refreshToken, maxAge })
 }
 

@@ -3,6 +3,7 @@ import type { Parts } from './parts.ts'
 import type { Session } from './rows.ts'
 import type { GrantWire, SessionWire } from './schemas.ts'
 import { SCOPES } from './tokens.ts'
+import { previousWire } from './wire.ts'
 
 /** A grant without a refresh token: where that goes, cookie or body, is the route's choice. */
 export async function grantFor(
@@ -46,8 +47,7 @@ export async function openedWire(
         : {
             id: conversation.id,
             state: conversation.state,
-            ...(conversation.previousId !== null && { previousId: conversation.previousId }),
-            ...(conversation.resumedFrom !== null && { resumedFrom: conversation.resumedFrom }),
+            ...previousWire(conversation),
           },
     ...(stateSnapshot !== undefined && { stateSnapshot }),
     activeElsewhere: standing.isActiveElsewhere || parts.hub.isActiveElsewhere(session.id, familyId),

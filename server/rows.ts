@@ -1,7 +1,15 @@
 // What the tables hold, as the rest of the service sees it, and the reading of rows into it. Column names
 // end here; SQL text is in the store files.
 import type { Row } from './drivers/driver.ts'
-import type { Attributes, ConversationState, EpochMs, Family, RevokeReason, SessionState } from './session.ts'
+import type {
+  Attributes,
+  ConversationState,
+  EpochMs,
+  Family,
+  PreviousState,
+  RevokeReason,
+  SessionState,
+} from './session.ts'
 
 export type Session = {
   id: string
@@ -32,6 +40,8 @@ export type Conversation = {
   previousId: string | null
   /** The previous one, where that had expired or was in the archive. */
   resumedFrom: string | null
+  /** What had become of the previous one when this one began. */
+  previousState: PreviousState | null
   lastSeq: number
   version: number
   attributes: Attributes
@@ -63,7 +73,7 @@ export const SESSION_COLUMNS = 'id, deployment_id, user_id, state, expires_at'
 export const FAMILY_COLUMNS =
   'id, session_id, generation, key_hash, confirmed_at, replays, replays_since, expires_at, revoked_at, revoke_reason'
 export const CONVERSATION_COLUMNS =
-  'id, session_id, deployment_id, channel_id, state, previous_id, resumed_from, last_seq, version, attributes, routing, created_at, updated_at'
+  'id, session_id, deployment_id, channel_id, state, previous_id, resumed_from, previous_state, last_seq, version, attributes, routing, created_at, updated_at'
 export const PARTICIPANT_COLUMNS = 'id, role, session_id, agent_id, name, joined_at, left_at'
 export const MESSAGE_COLUMNS = 'seq, id, conversation_id, sender, role, agent_id, idem_key, body, created_at'
 
@@ -106,6 +116,7 @@ export function toConversation(row: Row): Conversation {
     state: text(row, 'state') as ConversationState,
     previousId: textOrNull(row, 'previous_id'),
     resumedFrom: textOrNull(row, 'resumed_from'),
+    previousState: textOrNull(row, 'previous_state') as PreviousState | null,
     lastSeq: integer(row, 'last_seq'),
     version: integer(row, 'version'),
     attributes: JSON.parse(text(row, 'attributes')) as Attributes,

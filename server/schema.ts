@@ -2,7 +2,7 @@
 // changed once released, and only adds: an older node may still be at work beside it.
 import type { Driver } from './drivers/driver.ts'
 
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `
 create table session (
   id text primary key, deployment_id text not null, user_id text, epoch bigint not null default 1,
@@ -83,6 +83,9 @@ create unique index attachment_idem on attachment(conversation_id, idem_key);
   `
 create table attachment_part (name text primary key, body text not null);
 `,
+  `
+alter table conversation add column previous_state text;
+`,
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length
@@ -91,16 +94,17 @@ export const SCHEMA_VERSION = MIGRATIONS.length
  * Brings the tables to this version, one node at a time. A store that is ahead of this program is left alone and
  * refused. All steps are one transaction: a start that is killed here leaves no half of a migration behind.
  */
-export async function migrate(driver: Driver): Promise<void> {
+export async function migrate(driver: Driver, migrations = MIGRATIONS): Promise<void> {
+  const newest = migrations.length
   await driver.migration(async (q) => {
     await q('create table if not exists schema_version (version bigint primary key)')
     const rows = await q('select max(version) as version from schema_version')
     const present = Number(rows[0]?.['version'] ?? 0)
-    if (present > SCHEMA_VERSION) {
-      throw new Error(`The store has schema ${present}, this program knows ${SCHEMA_VERSION}: start the newer program.`)
+    if (present > newest) {
+      throw new Error(`The store has schema ${present}, this program knows ${newest}: start the newer program.`)
     }
-    for (let version = present + 1; version <= SCHEMA_VERSION; version++) {
-      for (const statement of statementsOf(MIGRATIONS[version - 1] ?? '')) await q(statement)
+    for (let version = present + 1; version <= newest; version++) {
+      for (const statement of statementsOf(migrations[version - 1] ?? '')) await q(statement)
       await q('insert into schema_version (version) values ($1)', [version])
     }
   })

@@ -1,5 +1,13 @@
-// Records as valibot checks them, with every name they have.
-import type * as v from 'valibot'
+// Parts of the shapes in schemas.ts: records with every name they have, and what a conversation says of the one before.
+import * as v from 'valibot'
+
+/** What a conversation says of the one before it. */
+export const PreviousWire = v.object({
+  previousId: v.optional(v.string()),
+  resumedFrom: v.optional(v.string()),
+  previousState: v.optional(v.picklist(['closed', 'expired', 'archived', 'gone'])),
+})
+export type PreviousWire = v.InferOutput<typeof PreviousWire>
 
 /** valibot leaves these out of a record, silently. Here a name is a name: nothing reads members by inheritance. */
 const LEFT_OUT = ['__proto__', 'constructor', 'prototype']

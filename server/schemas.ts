@@ -2,7 +2,7 @@
 // the OpenAPI document and give the types. A limit's message is the problem code that it answers with.
 import { attached, idsOf } from './schemas-attachments.ts'
 import * as v from 'valibot'
-import { withEveryName } from './schemas-record.ts'
+import { PreviousWire, withEveryName } from './schemas-record.ts'
 
 export const TEXT_LENGTH_MAX = 4096
 export const ATTRIBUTE_LENGTH_MAX = 2000
@@ -173,8 +173,7 @@ export const ConversationWire = v.object({
   routingData: v.record(v.string(), v.unknown()),
   version: v.number(),
   lastSeq: v.number(),
-  previousId: v.optional(v.string()),
-  resumedFrom: v.optional(v.string()),
+  ...PreviousWire.entries,
   links: v.optional(v.array(LinkWire)),
   createdAt: instant,
   updatedAt: instant,
@@ -214,10 +213,10 @@ export const SessionWire = v.object({
     v.object({
       id: v.string(),
       state: conversationState,
-      previousId: v.optional(v.string()),
-      resumedFrom: v.optional(v.string()),
+      ...PreviousWire.entries,
     }),
   ),
+  succeeds: v.optional(v.string()),
   stateSnapshot: v.optional(v.unknown()),
   activeElsewhere: v.boolean(),
   grant: GrantWire,
@@ -228,8 +227,7 @@ export const CreatedWire = v.object({
   participantId: v.string(),
   state: conversationState,
   version: v.number(),
-  previousId: v.optional(v.string()),
-  resumedFrom: v.optional(v.string()),
+  ...PreviousWire.entries,
   joined: v.optional(v.literal(true)),
 })
 export const PostedWire = v.object({ id: v.string(), seq: v.number(), at: instant })

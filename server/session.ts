@@ -165,16 +165,25 @@ export function mayEnter(caller: Caller, conversation: { deploymentId: string; s
   return caller.role === 'agent' || caller.sessionId === conversation.sessionId
 }
 
+/** What had become of the conversation before. `gone`: the one that was named is not, or no more, of this session. */
+export type PreviousState = Exclude<ConversationState, 'pending' | 'active'> | 'gone'
+
 export type OpenVerdict =
   | { type: 'join'; conversationId: string }
   /** `previousId` is the one before it; `resumedFrom` the same, if it has expired or rests in the archive. */
-  | { type: 'create'; previousId: string | null; resumedFrom: string | null }
+  | {
+      type: 'create'
+      previousId: string | null
+      resumedFrom: string | null
+      previousState: PreviousState | null
+    }
 
 /**
  * One open conversation per session: the second caller joins. A new one names the one before it.
  *
  * @param own the session's conversations, newest first
- * @param asked what the caller calls the previous one; ignored unless it is the session's own
+ * @param asked what the caller calls the previous one. Unless it is the session's own the last one is named, and where there
+ *   is none, that it is gone: purged, another's and never there are the same to whoever asks.
  */
 export function openConversation(
   own: readonly { id: string; state: ConversationState }[],
@@ -183,8 +192,15 @@ export function openConversation(
   const open = own.find((conversation) => isOpen(conversation.state))
   if (open !== undefined) return { type: 'join', conversationId: open.id }
   const previous = own.find((conversation) => conversation.id === asked) ?? own[0]
-  const wasLeft = previous?.state === 'expired' || previous?.state === 'archived'
-  return { type: 'create', previousId: previous?.id ?? null, resumedFrom: wasLeft ? previous.id : null }
+  if (previous === undefined)
+    return { type: 'create', previousId: null, resumedFrom: null, previousState: asked === undefined ? null : 'gone' }
+  const { id: previousId, state } = previous
+  return {
+    type: 'create',
+    previousId,
+    resumedFrom: state === 'closed' ? null : previousId,
+    previousState: state as PreviousState,
+  }
 }
 
 export type AdmitVerdict =

@@ -11,6 +11,8 @@ import {
   openConversation,
 } from './session.ts'
 import { full } from './store-conversations.ts'
+import type { PreviousWire } from './schemas-record.ts'
+import { previousWire } from './wire.ts'
 
 const CREATE_TRIES_MAX = 5
 /** How long the answer to a keyed creation is repeated. */
@@ -32,10 +34,8 @@ export type Created = {
   participantId: string
   state: ConversationState
   version: number
-  previousId?: string
-  resumedFrom?: string
   joined?: true
-}
+} & PreviousWire
 
 export type CreateAnswer =
   | { type: 'created' | 'joined' | 'replayed'; status: 200 | 201; answer: Created }
@@ -101,8 +101,7 @@ export class ConversationStarter {
       participantId: customer.id,
       state: conversation.state,
       version: conversation.version,
-      ...(conversation.previousId !== null && { previousId: conversation.previousId }),
-      ...(conversation.resumedFrom !== null && { resumedFrom: conversation.resumedFrom }),
+      ...previousWire(conversation),
       joined: true,
     }
   }
@@ -110,24 +109,26 @@ export class ConversationStarter {
   async #insert(
     q: Query,
     request: CreateRequest,
-    { previousId, resumedFrom }: Extract<OpenVerdict, { type: 'create' }>,
+    previous: Extract<OpenVerdict, { type: 'create' }>,
     now: EpochMs,
   ): Promise<Created> {
     const { conversationId: id, participantId } = request.fresh
     const rows = await q(
       `insert into conversation (id, session_id, deployment_id, channel_id, state, previous_id, resumed_from,
-         attributes, routing, created_at, updated_at) values ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $9)
+         attributes, routing, created_at, updated_at, previous_state)
+       values ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $9, $10)
        on conflict (session_id) where state in ('pending','active') do nothing returning state, version`,
       [
         id,
         request.caller.sessionId,
         request.caller.deploymentId,
         request.channelId,
-        previousId,
-        resumedFrom,
+        previous.previousId,
+        previous.resumedFrom,
         JSON.stringify(request.attributes),
         JSON.stringify(request.routing),
         now,
+        previous.previousState,
       ],
     )
     // Another node opened one between our look and our write: the next try joins it.
@@ -142,8 +143,7 @@ export class ConversationStarter {
       participantId,
       state,
       version,
-      ...(previousId !== null && { previousId }),
-      ...(resumedFrom !== null && { resumedFrom }),
+      ...previousWire(previous),
     }
   }
 }

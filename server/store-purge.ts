@@ -46,7 +46,8 @@ async function purgeConversation(q: Query, id: SqlValue): Promise<void> {
   await q('delete from participant where conversation_id = $1', [id])
   await q('delete from conversation_link where conversation_id = $1 or other_id = $1', [id])
   await q('delete from context where scope = $1', [`conversation:${id}`])
-  await q('update conversation set previous_id = null, resumed_from = null where previous_id = $1', [id])
+  const forgotten = `previous_id = null, resumed_from = null, previous_state = 'gone'`
+  await q(`update conversation set ${forgotten} where previous_id = $1`, [id])
   await q('delete from conversation where id = $1', [id])
 }
 

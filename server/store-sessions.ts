@@ -34,6 +34,8 @@ export type OpenAnswer = {
   family: Family
   /** A family that this call revoked because its spent token came back. */
   reusedFamilyId?: string
+  /** The expired session whose archive this one has taken over. */
+  succeeds?: string
   /** Conversations that expired with the session that this one succeeds. */
   expiredConversationIds: readonly string[]
 }
@@ -104,6 +106,7 @@ export class SessionStore {
       type: 'created',
       ...created,
       expiredConversationIds: expired,
+      ...(succeeds !== undefined && { succeeds: succeeds.sessionId }),
       ...(isReuse && verdict.revoked !== undefined && { reusedFamilyId: verdict.revoked.id }),
     }
   }

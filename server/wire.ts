@@ -1,6 +1,7 @@
 // From rows to what a caller sees of them.
 import type { Conversation, Message } from './rows.ts'
 import type { ConversationWire, MessageWire } from './schemas.ts'
+import type { PreviousWire } from './schemas-record.ts'
 import type { Caller } from './session.ts'
 import type { Full } from './store-conversations.ts'
 
@@ -21,13 +22,23 @@ export function conversationWire(conversation: Full): ConversationWire {
     routingData: conversation.routing,
     version: conversation.version,
     lastSeq: conversation.lastSeq,
-    ...(conversation.previousId !== null && { previousId: conversation.previousId }),
-    ...(conversation.resumedFrom !== null && { resumedFrom: conversation.resumedFrom }),
+    ...previousWire(conversation),
     ...(conversation.links.length > 0 && { links: [...conversation.links] }),
     createdAt: conversation.createdAt,
     updatedAt: conversation.updatedAt,
   }
 }
+
+/** What a conversation says of the one before it. */
+export const previousWire = ({
+  previousId,
+  resumedFrom,
+  previousState,
+}: Pick<Conversation, 'previousId' | 'resumedFrom' | 'previousState'>): PreviousWire => ({
+  ...(previousId !== null && { previousId }),
+  ...(resumedFrom !== null && { resumedFrom }),
+  ...(previousState !== null && { previousState }),
+})
 
 /** The key goes back to its maker only: it is how the sender knows its own message again. */
 export function messageWire(message: Message, caller: Caller): MessageWire {

@@ -2,11 +2,11 @@
 // because it made way on the disk or because this browser has never seen it.
 
 import type { Store } from '../core/ports.ts'
-import { behind } from '../core/session.ts'
+import { behind, FORMER_STRIDE } from '../core/behind.ts'
 import { messageOf } from '../core/snapshot.ts'
 import type { Slots } from '../core/state.ts'
 import type { Row } from '../core/transcript.ts'
-import { FORMER_STRIDE, type Message } from '../core/wire.ts'
+import type { Message } from '../core/wire.ts'
 import type { Performer } from './engine-perform.ts'
 import type { Ports } from './engine-ports.ts'
 

@@ -109,7 +109,7 @@ export class Records {
     return [...this.entries.all(), ...rows].filter((record) => record.epoch !== epoch).length
   }
 
-  write({ putEntries, dropEntries, putRows, putFiles = [], dropFiles = [], rowsEnd, wipe }: Writes): void {
+  write({ putEntries, dropEntries, putRows, putFiles = [], dropFiles = [], rowsEnd = [], wipe }: Writes): void {
     if (wipe) {
       this.files.clear()
       for (const { seq } of this.entries.all()) this.#drop(seq)
@@ -119,8 +119,10 @@ export class Records {
     for (const { key, contents } of putFiles) this.files.set(key, contents)
     for (const entry of putEntries) this.#put(entry)
     for (const { seq } of dropEntries) this.#drop(seq)
-    const ended = rowsEnd && this.#transcripts.get(rowsEnd.conversationId)
-    for (const { seq } of ended?.all() ?? []) if (rowsEnd && seq > rowsEnd.seq) ended?.drop(seq)
+    for (const { conversationId, seq: end } of rowsEnd) {
+      const ended = this.#transcripts.get(conversationId)
+      for (const { seq } of ended?.all() ?? []) if (seq > end) ended?.drop(seq)
+    }
     for (const row of putRows) shelfIn(this.#transcripts, row.conversationId).put(row)
   }
 

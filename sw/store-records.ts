@@ -165,7 +165,7 @@ function spansOf(entries: readonly Entry[]): [number, number][] {
 
 function write(
   tx: Transaction<'readwrite'>,
-  { slots, putEntries, dropEntries, putRows, putFiles = [], dropFiles = [], rowsEnd, wipe }: Writes,
+  { slots, putEntries, dropEntries, putRows, putFiles = [], dropFiles = [], rowsEnd = [], wipe }: Writes,
   stored: unknown,
   issue: (write: Promise<unknown>) => void,
 ): void {
@@ -176,10 +176,8 @@ function write(
     for (const [index, content] of contents.entries()) issue(files.put(content, [key, index]))
   for (const entry of putEntries) issue(outbox.put(entry))
   for (const [low, high] of spansOf(dropEntries)) issue(outbox.delete(IDBKeyRange.bound(low, high)))
-  if (rowsEnd) {
-    const { conversationId: id, seq } = rowsEnd
+  for (const { conversationId: id, seq } of rowsEnd)
     issue(transcript.delete(IDBKeyRange.bound([id, seq], [id, SEQ_MAX], true)))
-  }
   for (const row of putRows) issue(transcript.put(row))
   if (slots !== stored) issue(tx.objectStore('slots').put(slots, 'state'))
 }

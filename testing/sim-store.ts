@@ -86,9 +86,8 @@ export class Disk {
     for (const { key, contents } of writes.putFiles ?? []) this.files.set(key, contents)
     for (const entry of writes.putEntries) this.entries.set(entry.seq, deepFreeze(entry))
     for (const entry of writes.dropEntries) this.entries.delete(entry.seq)
-    const { rowsEnd } = writes
-    const ended = [...this.rows].filter(
-      ([, row]) => rowsEnd && row.conversationId === rowsEnd.conversationId && row.seq > rowsEnd.seq,
+    const ended = [...this.rows].filter(([, row]) =>
+      writes.rowsEnd?.some(({ conversationId, seq }) => row.conversationId === conversationId && row.seq > seq),
     )
     for (const [name] of ended) this.rows.delete(name)
     const put = writes.putRows.map((row) => ({ name: rowName(row), was: this.rows.get(rowName(row)) }))

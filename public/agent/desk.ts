@@ -3,7 +3,7 @@
 import { byId, h, icon, reconcile, setText } from '../dom.ts'
 import { Answer } from './answer.ts'
 import { avatar, queueOf } from './inbox.ts'
-import { type Conversation, isOpen, type Message, type Model, nameOf } from './model.ts'
+import { type Conversation, isOpen, type Message, type Model, nameOf, resumedOf } from './model.ts'
 
 export interface DeskEvents {
   /** Rejects when the answer did not get through; the same key is given again at the next try. */
@@ -12,6 +12,7 @@ export interface DeskEvents {
   onClose(id: string): Promise<void>
   onHandOver(id: string, queue: string): Promise<void>
   onBack(): void
+  onChoose(id: string): void
 }
 
 const QUEUES = ['counter', 'repairs', 'deliveries']
@@ -22,10 +23,12 @@ export function makeDesk(events: DeskEvents): { render(model: Model, conversatio
   const root = byId('desk')
   const head = makeHead(events, say)
   const list = h('ol', { class: 'messages' })
+  const resumed = makeResumed(events)
   const typing = h('p', { class: 'typing', hidden: true }, 'The customer is writing …')
   const log = h(
     'div',
     { class: 'log', role: 'log', 'aria-live': 'polite', 'aria-label': 'Transcript', tabindex: '0' },
+    resumed.element,
     list,
     typing,
   )
@@ -62,8 +65,27 @@ export function makeDesk(events: DeskEvents): { render(model: Model, conversatio
       )
       typing.hidden = !model.typing.has(conversation.id)
       if (list.childElementCount !== before || !typing.hidden) log.scrollTo({ top: log.scrollHeight })
+      resumed.render(model, conversation)
       head.render(conversation)
       answer.render(conversation, isOther)
+    },
+  }
+}
+
+/** What stands before the first message: that there was a conversation before this one, and the way to it. */
+function makeResumed(events: DeskEvents): { element: HTMLElement; render(model: Model, of: Conversation): void } {
+  const text = h('span')
+  const read = h('button', { class: 'earlier-button', type: 'button' }, 'Read it')
+  const element = h('p', { class: 'resumed', hidden: true }, text, read)
+  let former: string | undefined
+  read.addEventListener('click', () => former !== undefined && events.onChoose(former))
+  return {
+    element,
+    render(model, conversation) {
+      former = conversation.previousId
+      setText(text, resumedOf(conversation))
+      element.hidden = text.textContent === ''
+      read.hidden = former === undefined || !model.conversations.has(former)
     },
   }
 }

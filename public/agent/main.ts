@@ -37,6 +37,7 @@ const desk = makeDesk({
     const handed = await handOver(id, queue)
     change(withConversation(model, handed))
   },
+  onChoose: choose,
   onBack: () => {
     document.body.dataset['view'] = 'list'
     selected = undefined

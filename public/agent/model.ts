@@ -19,6 +19,7 @@ export interface Conversation {
   readonly version: number
   readonly lastSeq: number
   readonly previousId?: string
+  readonly previousState?: keyof typeof RESUMED
   readonly createdAt: number
   readonly updatedAt: number
 }
@@ -125,6 +126,20 @@ export function inOrder(model: Model, which: 'open' | 'ended'): readonly Convers
 function changedNames(before: Attributes, after: Attributes): string[] {
   const names = new Set([...Object.keys(before), ...Object.keys(after)])
   return [...names].filter((name) => before[name] !== after[name])
+}
+
+const RESUMED = {
+  closed: 'it had been closed',
+  expired: 'nobody had written there for a long time',
+  archived: 'it had ended, and rests in the archive',
+  gone: 'it is not kept any more',
+}
+
+/** Which conversation this one resumes, and what had become of that. */
+export function resumedOf({ previousId, previousState: state }: Conversation): string {
+  if (state === undefined) return previousId === undefined ? '' : `Resumed from conversation ${nameOf(previousId)}.`
+  const which = previousId === undefined ? 'an earlier conversation' : `${state} conversation ${nameOf(previousId)}`
+  return `Resumed from ${which}: ${RESUMED[state]}.`
 }
 
 const MANNERS = [

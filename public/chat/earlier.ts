@@ -3,6 +3,7 @@
 import type { Chat, State } from 'holdfast'
 import { h, reconcile, setText } from '../dom.ts'
 import { makeRow, nameOf, updateRow } from './messages.ts'
+import { beginningOf } from './words.ts'
 
 type Message = State['messages'][number]
 
@@ -17,7 +18,7 @@ export interface Earlier {
 export function makeEarlier(onProblem: (error: unknown) => void): Earlier {
   const items = h('ol', { class: 'messages' })
   const button = h('button', { class: 'earlier-button', type: 'button', onclick: () => void more() })
-  const end = h('p', { class: 'earlier-end', hidden: true }, 'A new conversation')
+  const end = h('p', { class: 'earlier-end' })
   const element = h('section', { class: 'earlier', 'aria-label': 'Earlier conversations', hidden: true })
   element.append(button, items, end)
   let chat: Chat | undefined
@@ -33,7 +34,6 @@ export function makeEarlier(onProblem: (error: unknown) => void): Earlier {
       makeRow,
       (row, { message, previous }) => updateRow(row, message, previous, { isOnline: true, isOver: false }),
     )
-    end.hidden = messages.length === 0
     setText(button, messages.length === 0 ? 'Show the earlier conversation' : 'Show more')
   }
 
@@ -57,11 +57,13 @@ export function makeEarlier(onProblem: (error: unknown) => void): Earlier {
       chat = to
     },
     render({ conversation }) {
-      element.hidden = conversation?.previousId === undefined
+      const beginning = beginningOf(conversation)
+      element.hidden = beginning === ''
+      setText(end, beginning)
       if (conversation?.id === present) return
       present = conversation?.id
       messages = []
-      button.hidden = false
+      button.hidden = conversation?.previousId === undefined
       show()
     },
   }

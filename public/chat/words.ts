@@ -85,7 +85,7 @@ export interface BannerWords {
   readonly action?: { readonly id: 'start-new' | 'start-again'; readonly text: string }
 }
 
-type Situation = Pick<State, 'phase' | 'online' | 'outbox'>
+type Situation = Pick<State, 'phase' | 'online' | 'outbox' | 'conversation'>
 
 type Phase = State['phase']
 
@@ -99,7 +99,7 @@ export function steadyPhase(shown: Phase, phase: Phase): Phase {
 }
 
 /** What stands above the messages; nothing while all is well. */
-export function bannerOf({ phase, online, outbox }: Situation): BannerWords | null {
+export function bannerOf({ phase, online, outbox, conversation }: Situation): BannerWords | null {
   const unsent = outbox.queued + outbox.inflight
   const kept = unsent === 0 ? 'What you write is kept' : `${countWords(unsent)} kept`
   const keptAndGoes = `${kept} and ${unsent > 1 ? 'go' : 'goes'} out`
@@ -109,7 +109,10 @@ export function bannerOf({ phase, online, outbox }: Situation): BannerWords | nu
     case 'ended':
       return {
         tone: 'calm',
-        text: 'This conversation has ended. You can still read it.',
+        text:
+          conversation === null || conversation.state === 'closed'
+            ? 'This conversation has ended. You can still read it.'
+            : 'Nobody wrote here for a long time, so this conversation has ended. You can still read it.',
         action: { id: 'start-new', text: 'Start a new conversation' },
       }
     case 'auth-required':
@@ -128,6 +131,20 @@ export function bannerOf({ phase, online, outbox }: Situation): BannerWords | nu
         return { tone: 'warn', text: `Reconnecting … ${keptAndGoes} ${unsent > 1 ? 'by themselves' : 'by itself'}.` }
       return null
   }
+}
+
+const BEGINNINGS = {
+  closed: 'The one before has ended.',
+  expired: 'In the one before nobody had written for a long time.',
+  archived: 'The one before is in the archive.',
+  gone: 'The one before is no longer kept.',
+}
+
+/** Said above the messages of a conversation that follows another: that it is a new one, and why. */
+export function beginningOf(conversation: State['conversation']): string {
+  const { previousId, previousState: state } = conversation ?? {}
+  if (state !== undefined) return `This is a new conversation. ${BEGINNINGS[state]}`
+  return previousId === undefined ? '' : 'This is a new conversation.'
 }
 
 /** One line under the name: is anyone there? */

@@ -100,9 +100,9 @@ async function open(parts: Parts, c: Call, call: OpenCall): Promise<Response> {
   const refreshToken = parts.tokens.refreshToken(family.id, family.generation)
   if (call.tokenDelivery === 'cookie') keepSessionCookie(parts, c, session.deploymentId, refreshToken)
   else grant.refresh_token = refreshToken
-  return c.json(await openedWire(parts, session, family.id, grant), answer.type === 'created' ? 201 : 200, {
-    'Cache-Control': 'no-store',
-  })
+  const opened = await openedWire(parts, session, family.id, grant)
+  const heir = answer.succeeds === undefined ? opened : { ...opened, succeeds: answer.succeeds }
+  return c.json(heir, answer.type === 'created' ? 201 : 200, { 'Cache-Control': 'no-store' })
 }
 
 /** Bearer mode: no cookie anywhere; the token proves the session, and nothing rotates. */

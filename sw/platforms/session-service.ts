@@ -109,8 +109,9 @@ function sessions(
     const { opened, grant } = answer.value
     const former = await view(call, grant.accessToken, conversationId)
     if (!former.ok && former.verdict !== 'read-only' && former.verdict !== 'refuse') return former
-    const state = former.ok ? former.value.conversation.state : 'expired'
-    return { ok: true, value: { grant, opened: { ...opened, formerState: isOver(state) ? state : 'expired' } } }
+    const state = former.ok ? former.value.conversation.state : former.verdict === 'read-only' ? 'gone' : 'expired'
+    const formerState = state === 'gone' || isOver(state) ? state : 'expired'
+    return { ok: true, value: { grant, opened: { ...opened, formerState } } }
   }
 
   return {

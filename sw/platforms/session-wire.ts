@@ -3,6 +3,7 @@
 
 import type { ErrorCode } from '../../core/errors.ts'
 import type { ConversationView, Outcome, PlainGrant, StreamEvent, Verdict } from '../../core/ports.ts'
+import type { PreviousState } from '../../core/behind.ts'
 import type { Opened } from '../../core/session.ts'
 import type { Row } from '../../core/transcript.ts'
 import type { Attributes, ConversationState, Metadata, Role } from '../../core/wire.ts'
@@ -88,19 +89,24 @@ export function openedOf(body: unknown, now: number): { opened: Opened; grant: P
   const { persistentSessionId: sessionId, authenticated: isAuthenticated, activeElsewhere: isActiveElsewhere } = session
   // The service's clock may be far behind ours, but a session lives as long as a grant that was just made.
   const expiresAt = Math.max(session.expiresAt, now + grant.expiresInMs)
-  return { opened: { sessionId, isAuthenticated, isActiveElsewhere, expiresAt, conversation }, grant }
+  const succeeds = textOf(session.succeeds)
+  const opened = { sessionId, isAuthenticated, isActiveElsewhere, expiresAt, conversation }
+  return { opened: succeeds ? { ...opened, succeeds } : opened, grant }
 }
 
 /** Without a participant the service takes the only one that this session has. An unknown state is over. */
 export function conversationOf(value: unknown): ConversationView['conversation'] | undefined {
   const conversation = like(value, { id: '', state: '' })
   if (conversation === undefined) return undefined
-  const { id, state, participantId, previousId } = conversation
+  const { id, state, participantId, previousId, previousState } = conversation
   return {
     id,
     state: state as ConversationState,
     participantId: typeof participantId === 'string' ? participantId : '',
     ...(typeof previousId === 'string' && { previousId }),
+    ...(/^(closed|expired|archived|gone)$/.test(textOf(previousState)) && {
+      previousState: previousState as PreviousState,
+    }),
   }
 }
 

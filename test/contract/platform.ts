@@ -57,12 +57,12 @@ export function platformContract(name: string, open: () => Promise<PlatformWorld
         expect(again.opened).toMatchObject({ conversation: { id: next.conversation.id }, formerState: 'closed' })
       })
 
-      test('[PL2] a conversation that nobody knows any more has expired', async () => {
+      test('[PL2] a conversation that nobody knows any more is gone', async () => {
         const platform = world.browser()
         const stranger = await visitor(world)
         for (const conversationId of ['c-of-another-life', stranger.conversationId]) {
           const { opened } = await openSession(platform, conversationId)
-          expect(opened).toMatchObject({ conversation: null, formerState: 'expired' })
+          expect(opened).toMatchObject({ conversation: null, formerState: 'gone' })
         }
       })
 

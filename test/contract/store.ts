@@ -127,7 +127,7 @@ function turnContract(open: () => Promise<Store>): void {
     const store = await open()
     const rows = [...upTo(5).map((seq) => rowOf(seq)), rowOf(9, 'c2')]
     await put(store, { slots: slotsOf([], 5), putRows: rows })
-    await put(store, { putRows: [rowOf(4, 'c1', { text: 'new' })], rowsEnd: { conversationId: 'c1', seq: 2 } })
+    await put(store, { putRows: [rowOf(4, 'c1', { text: 'new' })], rowsEnd: [{ conversationId: 'c1', seq: 2 }] })
     expect(seqs(await store.rows('c1', 99, 9))).toEqual([1, 2, 4])
     expect(seqs(await store.rows('c2', 99, 9))).toEqual([9])
   })

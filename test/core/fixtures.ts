@@ -216,9 +216,9 @@ export class Play {
     return this.turn({ type: 'opened', claim: this.claimOf('open'), outcome, generation: this.generation() })
   }
 
-  made(id = 'c1', attributes = {}): Promise<Decision> {
+  made(id = 'c1', attributes = {}, change: Partial<Conversation> = {}): Promise<Decision> {
     const claim = this.claimOf('make')
-    const value = { conversation: conversation(id), attributes, version: 1 }
+    const value = { conversation: conversation(id, change), attributes, version: 1 }
     return this.turn({ type: 'made', claim, outcome: { ok: true, value }, generation: this.generation() })
   }
 

@@ -300,7 +300,7 @@ describe('conversations and messages', () => {
       is: 'the first',
       own: [],
       asked: undefined,
-      gets: { type: 'create', previousId: null, resumedFrom: null },
+      gets: { type: 'create', previousId: null, resumedFrom: null, previousState: null },
     },
     {
       rule: 'SV14',
@@ -320,7 +320,7 @@ describe('conversations and messages', () => {
         { id: 'a', state: 'closed' },
       ],
       asked: undefined,
-      gets: { type: 'create', previousId: 'b', resumedFrom: 'b' },
+      gets: { type: 'create', previousId: 'b', resumedFrom: 'b', previousState: 'expired' },
     },
     {
       rule: 'SV15',
@@ -330,14 +330,21 @@ describe('conversations and messages', () => {
         { id: 'a', state: 'archived' },
       ],
       asked: 'a',
-      gets: { type: 'create', previousId: 'a', resumedFrom: 'a' },
+      gets: { type: 'create', previousId: 'a', resumedFrom: 'a', previousState: 'archived' },
     },
     {
       rule: 'SV15',
       is: "someone else's is asked for",
       own: [{ id: 'b', state: 'closed' }],
       asked: 'x',
-      gets: { type: 'create', previousId: 'b', resumedFrom: null },
+      gets: { type: 'create', previousId: 'b', resumedFrom: null, previousState: 'closed' },
+    },
+    {
+      rule: 'SV92',
+      is: 'one is asked for that was purged, is of another or never was, and there is no other',
+      own: [],
+      asked: 'x',
+      gets: { type: 'create', previousId: null, resumedFrom: null, previousState: 'gone' },
     },
   ] as const)('[$rule] beginning a conversation when $is', ({ own, asked, gets }) => {
     expect(openConversation(own, asked)).toEqual(gets)

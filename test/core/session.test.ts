@@ -209,6 +209,21 @@ describe('opening', () => {
     },
   )
 
+  test.each([
+    { ours: conversation(), is: 'expired', id: 'c1', behind: undefined, lane: '2' },
+    { ours: closed, is: 'archived', id: 'c1', behind: undefined, lane: '2' },
+    { ours: conversation('c0'), is: 'archived', id: 'c1', behind: ['c0'], lane: '2' },
+    { ours: null, is: 'expired', id: 'c1', behind: undefined, lane: '1' },
+  ] as const)(
+    '[SN93] found $is, ours $ours.id: a new one follows it, in lane $lane',
+    ({ ours, is, id, behind, lane }) => {
+      const state = opened(asking({ conversation: ours }), { conversation: conversation('c1', { state: is }) })
+      expect([state.conversation?.id, state.conversation?.state, state.conversation?.behind]).toEqual([id, is, behind])
+      expect([laneNameOf(state), state.isNewWanted, isConversationOpen(state)]).toEqual([lane, true, false])
+      expect(plan(state, ALL, env()).action).toMatchObject({ type: 'make', previousId: id })
+    },
+  )
+
   test('[SN14] a platform that refuses is asked again when a tab comes or the visitor is here, not before', () => {
     const refused = fold(asking(), { type: 'open-refused', claim, code: 'DEPLOYMENT_UNKNOWN' })
     expect(plan(refused, ALL, env({ now: NOW + HOUR }))).toEqual({ state: refused })
@@ -229,12 +244,32 @@ describe('making', () => {
   const made = (state: Session, id = 'c2') => fold(state, { type: 'made', claim, conversation: conversation(id) })
 
   test.each([
-    { former: null, expected: conversation('c2') },
+    { what: 'its session knows it no more', of: 's1', opens: {}, behind: undefined },
+    { what: 'the heir of its session knows it no more', of: 's0', opens: { succeeds: 's0' }, behind: undefined },
+    { what: 'it was of another session', of: 's0', opens: {}, behind: ['c1', 'c0'] },
+  ])('[SN94] where $what, the new one has behind it: $behind', ({ of, opens, behind }) => {
+    const ours = conversation('c1', { sessionId: of, behind: ['c0'] })
+    const answer = { conversation: null, formerState: 'gone' as const, ...opens }
+    const asking = session({ opening: running, conversation: ours })
+    const found = fold(asking, { type: 'opened', claim, opened: opening(answer) })
+    const making = { ...found, making: running }
+    const next = conversation('c2', { previousState: 'gone' })
+    const state = fold(making, { type: 'made', claim, conversation: next })
+    expect(state.conversation).toMatchObject({ id: 'c2', previousState: 'gone' })
+    expect(state.conversation?.behind).toEqual(behind)
+    expect(state.conversation?.previousId).toBe(behind?.[0])
+  })
+
+  test.each([
+    { former: null, expected: conversation('c2', { sessionId: 's1' }) },
     {
       former: conversation('c1', { state: 'expired' }),
-      expected: conversation('c2', { previousId: 'c1', resumedFrom: 'c1', behind: ['c1'] }),
+      expected: conversation('c2', { sessionId: 's1', previousId: 'c1', resumedFrom: 'c1', behind: ['c1'] }),
     },
-    { former: conversation('c2', { resumedFrom: 'c1' }), expected: conversation('c2', { resumedFrom: 'c1' }) },
+    {
+      former: conversation('c2', { resumedFrom: 'c1' }),
+      expected: conversation('c2', { sessionId: 's1', resumedFrom: 'c1' }),
+    },
   ])('[SN16] the new conversation names the one it replaces ($former.id), and never itself', ({ former, expected }) => {
     const state = made(asking({ conversation: former, isNewWanted: true }))
     expect(state).toMatchObject({ making: IDLE, isNewWanted: false, stream: CLOSED })

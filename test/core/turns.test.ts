@@ -463,6 +463,28 @@ describe('conversations that end', () => {
     },
   )
 
+  test('[SN94] of a conversation that is kept no more nothing stays, nor of those before it', async () => {
+    const play = await live()
+    await play.heard({ type: 'rows', rows: [row(1), row(2)] })
+    await close(play)
+    await play.command({ type: 'start-new', key: 'n' })
+    await play.made('c2')
+    await play.connected(0, 'c2')
+    await play.heard({ type: 'rows', rows: [row(1, { conversationId: 'c2' })] }, 'c2')
+    play.now += HOUR
+    await play.restart('w2')
+    await play.opened({ conversation: null, formerState: 'gone' })
+    const kept = async () => [(await play.store.rows('c1', 99, 9)).length, (await play.store.rows('c2', 99, 9)).length]
+    expect([play.types(), await kept()]).toEqual([['make'], [2, 1]])
+    await play.made('c3', {}, { previousState: 'gone' })
+    expect(await kept()).toEqual([0, 0])
+    expect(snapshotOf({ slots: play.slots, rows: [], entries: [] }, 'durable', play.now).conversation).toEqual({
+      id: 'c3',
+      state: 'active',
+      previousState: 'gone',
+    })
+  })
+
   test('[SN37] asking twice for a new one makes one, and while one is open none', async () => {
     const play = await live()
     await play.command({ type: 'start-new', key: 'n0' })

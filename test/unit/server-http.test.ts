@@ -64,7 +64,12 @@ describe('conversations', () => {
     const second = (await visitor.start({ previousConversationId: 'someone-elses' })).body
     expect(second).toMatchObject({ previousId: first.id, state: 'pending' })
     expect(await read(visitor, second.id)).toMatchObject({ previousId: first.id })
-    expect((await visitor.open()).body.conversation).toEqual({ id: second.id, state: 'pending', previousId: first.id })
+    expect((await visitor.open()).body.conversation).toEqual({
+      id: second.id,
+      state: 'pending',
+      previousId: first.id,
+      previousState: 'closed',
+    })
   })
 
   test('[SV16] attributes merge key by key under If-Match; a conflict carries the present value', async () => {

@@ -283,6 +283,34 @@ describe('another user', () => {
   })
 })
 
+test('[SV92] what had become of the conversation before is said; what is purged, of another or made up is gone', async () => {
+  const stranger = await new Visitor(service).begin()
+  const visitor = new Visitor(service)
+  const first = await visitor.begin()
+  const path = '/api/v2/messaging/conversations'
+  const seen = async (id: string) => (await (await agentOf(service)).call(`${path}/${id}`)).body
+  await visitor.call(`${path}/${first.id}/close`, { method: 'POST' })
+  clock += 1
+  const second = (await visitor.start({ previousConversationId: first.id })).body
+  expect(second).toMatchObject({ previousId: first.id, previousState: 'closed' })
+  expect(await seen(second.id)).toMatchObject({ previousId: first.id, previousState: 'closed' })
+  clock += 8 * DAY_MS
+  await service.sweep()
+  clock += 2 * DAY_MS
+  await service.sweep()
+  await visitor.open()
+  const third = (await visitor.start({ previousConversationId: second.id })).body
+  expect(third).toMatchObject({ previousId: second.id, resumedFrom: second.id, previousState: 'archived' })
+  for (const previousConversationId of [stranger.id, 'made-up']) {
+    const newcomer = new Visitor(service)
+    await newcomer.open()
+    const { body } = await newcomer.start({ previousConversationId })
+    expect(body).toMatchObject({ previousState: 'gone' })
+    expect(body).not.toHaveProperty('previousId')
+    expect(await seen(body.id)).toMatchObject({ previousState: 'gone' })
+  }
+})
+
 test('[SV51] a conversation names the one it resumes, to the visitor and to the agent', async () => {
   const visitor = new Visitor(service)
   const first = await visitor.begin()

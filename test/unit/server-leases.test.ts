@@ -107,6 +107,7 @@ test('[SV61] the old transcript is readable within the retention, and gone with 
   const kept = (await visitor.call<Record<string, unknown>>(`/api/v2/messaging/conversations/${second.id}`)).body
   expect(kept).toMatchObject({ id: second.id, state: 'active' })
   expect(kept).not.toHaveProperty('previousId')
+  expect(kept).toMatchObject({ previousState: 'gone' })
   const agent = await agentOf(service)
   const listed = await agent.call<{ conversations: unknown[] }>('/api/v2/messaging/conversations?state=all')
   expect(listed.body.conversations).toHaveLength(1)

@@ -3,7 +3,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openPostgres } from '../../server/drivers/postgres.ts'
 import { createSessionService, type ServiceOptions, type SessionService } from '../../server/index.ts'
-import { migrate, SCHEMA_VERSION } from '../../server/schema.ts'
+import { MIGRATIONS, migrate, SCHEMA_VERSION } from '../../server/schema.ts'
 import { Listener } from '../servers/listener.ts'
 import { type PostgresServer, startPostgres, statement } from '../servers/postgres.ts'
 import { type RedisServer, startRedis } from '../servers/redis.ts'
@@ -279,9 +279,8 @@ test('[SV91] a call that another one holds up is a 409 with Retry-After, and the
 test('[SV64] tables change while an older node is at work, and nothing it takes is lost', async () => {
   const driver = await openPostgres({ url: database })
   const { url } = await node()
-  // Back to the tables of the release before, as that node would have made them.
-  await driver.script('drop table attachment_part')
-  await driver.q('delete from schema_version where version = $1', [SCHEMA_VERSION])
+  // The release after this one: to it, the node that is at work is an older one.
+  const later = [...MIGRATIONS, 'alter table message add column later text; create table later (id text primary key)']
   const visitor = new Visitor(url)
   const conversation = await visitor.begin()
   let isMigrated = false
@@ -290,13 +289,17 @@ test('[SV64] tables change while an older node is at work, and nothing it takes 
     while (!isMigrated || statuses.length < 50) statuses.push((await visitor.say(conversation, 'x')).status)
     return statuses
   })()
-  await migrate(driver).finally(() => {
+  await migrate(driver, later).finally(() => {
     isMigrated = true
   })
   const statuses = await writing
   expect(new Set(statuses)).toEqual(new Set([201]))
   expect((await visitor.list(conversation.id)).body.lastSeq).toBe(statuses.length)
-  expect(await driver.q('select max(version) as version from schema_version')).toEqual([{ version: SCHEMA_VERSION }])
+  expect(await driver.q('select max(version) as version from schema_version')).toEqual([
+    { version: SCHEMA_VERSION + 1 },
+  ])
+  await driver.script('drop table later; alter table message drop column later')
+  await driver.q('delete from schema_version where version > $1', [SCHEMA_VERSION])
   await driver.close()
 })
 

@@ -164,6 +164,23 @@ describe('opening', () => {
     expect((await visitor.say(old, 'too late')).body).toMatchObject({ code: 'conversation-closed' })
   })
 
+  test('[SV93] the heir of an expired session names it to its holder, and nobody else has one', async () => {
+    const visitor = new Visitor(service)
+    const first = await visitor.open()
+    expect(first.body).not.toHaveProperty('succeeds')
+    clock += 8 * DAY_MS
+    const heir = await visitor.open()
+    expect(heir.body).toMatchObject({ succeeds: first.body.persistentSessionId })
+    expect((await visitor.open()).body).not.toHaveProperty('succeeds')
+  })
+
+  test('[SV94] a session that lives for years has a cookie that a browser takes', async () => {
+    const longLived = await createSessionService({ now: () => clock, sessionMs: 1_000 * DAY_MS })
+    const { status, headers } = await new Visitor(longLived).open()
+    expect([status, headers.get('Set-Cookie')]).toEqual([201, expect.stringContaining('Max-Age=34560000')])
+    await longLived.close()
+  })
+
   test.each([
     {
       is: 'unknown deployment',

@@ -6,6 +6,7 @@ export type Call = { method?: string; body?: unknown; headers?: Record<string, s
 export type Grant = { access_token: string; expires_in: number; refresh_token?: string }
 export type Opened = {
   persistentSessionId: string
+  succeeds?: string
   conversation: { id: string; state: string; previousId?: string } | null
   activeElsewhere: boolean
   expiresAt: number

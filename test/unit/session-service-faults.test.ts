@@ -155,7 +155,7 @@ describe('answers of somebody else', () => {
     expect(await ask(404, '<html>')).toMatchObject(strange)
     expect(await ask(404, { code: 'unknown-conversation' })).toMatchObject({
       ok: true,
-      value: { opened: { formerState: 'expired' } },
+      value: { opened: { formerState: 'gone' } },
     })
     expect(await ask(403, { code: 'not-yours' })).toMatchObject({
       ok: true,
