@@ -107,12 +107,7 @@ export async function openLab(
       await page.evaluate(installFloor)
       return page
     },
-    killWorkers: async (page) => {
-      const session = await context.newCDPSession(page)
-      await session.send('ServiceWorker.enable')
-      await session.send('ServiceWorker.stopAllWorkers')
-      await session.detach()
-    },
+    killWorkers,
     close: async () => {
       await context.close()
       await context.browser()?.close()
@@ -120,6 +115,13 @@ export async function openLab(
       await service.close()
     },
   }
+}
+
+export async function killWorkers(page: Page): Promise<void> {
+  const session = await page.context().newCDPSession(page)
+  await session.send('ServiceWorker.enable')
+  await session.send('ServiceWorker.stopAllWorkers')
+  await session.detach()
 }
 
 export const launch = async (): Promise<Browser> => chromium.launch(await launching())

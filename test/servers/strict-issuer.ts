@@ -35,7 +35,8 @@ export interface StrictIssuer {
 
 export async function strictIssuer(
   options: {
-    readonly accessSeconds?: number
+    /** How long an access token lives; as a function: asked for each. */
+    readonly accessSeconds?: number | (() => number)
     /** Proofs are taken; or wanted, with a nonce. */
     readonly dpop?: boolean | 'nonce'
     readonly port?: number
@@ -114,7 +115,13 @@ function providerAt(
     issueRefreshToken: async () => true,
     clientBasedCORS: () => true,
     cookies: { keys: ['only-for-tests'] },
-    ttl: { AccessToken: accessSeconds, RefreshToken: 86_400, Grant: 86_400, Session: 86_400, IdToken: 300 },
+    ttl: {
+      AccessToken: typeof accessSeconds === 'number' ? accessSeconds : () => accessSeconds(),
+      RefreshToken: 86_400,
+      Grant: 86_400,
+      Session: 86_400,
+      IdToken: 300,
+    },
     features: { devInteractions: { enabled: false }, revocation: { enabled: true }, dPoP },
     findAccount: async (_, accountId) => ({ accountId, claims: async () => ({ sub: accountId }) }),
   })
