@@ -71,7 +71,8 @@ class Sealing {
       .get(KEY)
       .then((key) => (key instanceof CryptoKey ? key : undefined))
     this.#key.catch(() => {})
-    this.around = over(tx, { objectStore: (name: StoreName) => this.#storeOf(name) })
+    // It ends when everything is sealed, and not when everything is asked for.
+    this.around = over(tx, { objectStore: (name: StoreName) => this.#storeOf(name), commit() {} })
   }
 
   #storeOf(name: StoreName): unknown {

@@ -5,7 +5,7 @@ import { openDB } from 'idb'
 import type { Clock } from '../core/ports.ts'
 import { SCHEMA_VERSION } from '../core/state.ts'
 import type { Around } from './encryption.ts'
-import { type Database, type Schema, STORES, type Transaction, upgrade } from './store-schema.ts'
+import { type Database, type Schema, type StoreName, STORES, type Transaction, upgrade } from './store-schema.ts'
 
 export const OPEN_TIMEOUT_MS = 3_000
 export const OPERATION_TIMEOUT_MS = 5_000
@@ -23,12 +23,15 @@ export interface Connection {
    * attempt that is given up is aborted, but its commit may have been under way: so `work` may take effect twice, and
    * must carry keys by which the second time finds the first.
    *
+   * @param stores what it may touch. Default: all
+   *
    * Fails with the browser's own error.
    */
   transact<Mode extends IDBTransactionMode, T>(
     mode: Mode,
     durability: IDBTransactionDurability,
     work: (transaction: Transaction<Mode>) => Promise<T>,
+    stores?: readonly StoreName[],
   ): Promise<T>
   close(): void
 }
@@ -83,12 +86,14 @@ export function connectTo(name: string, clock: Clock, seed: Seed = async () => {
   return {
     open,
     close: letGo,
-    async transact(mode, durability, work) {
+    async transact(mode, durability, work, stores = STORES) {
+      // What it is wrapped in has a key to read.
+      const scope = (around ? STORES : stores) as typeof STORES
       for (let isSecond = false; ; isSecond = true) {
         const opening = open()
         let abort = ignore
         try {
-          const transaction = (await opening).transaction(STORES, mode, { durability })
+          const transaction = (await opening).transaction(scope, mode, { durability })
           abort = () => transaction.abort()
           transaction.done.catch(ignore)
           return await within(OPERATION_TIMEOUT_MS, work(around?.(transaction) ?? transaction))

@@ -10,7 +10,7 @@ import { memoryStore, type OpenStore } from './memory-store.ts'
 import { type Connection, ignore, isLost } from './store-connection.ts'
 import { oldest, survive } from './store-records.ts'
 import { EVICT_ROWS, type Estimates, evict, isTight, LOOK_ROWS, ownBytes } from './store-room.ts'
-import type { Transaction } from './store-schema.ts'
+import type { StoreName, Transaction } from './store-schema.ts'
 import { isWipeDue, shred, type Shredded } from './store-shred.ts'
 
 export interface StoreDeps {
@@ -29,6 +29,7 @@ export type Use = <Mode extends IDBTransactionMode, T>(
   isDurable: boolean,
   work: (tx: Transaction<Mode>) => Promise<T>,
   instead: (memory: OpenStore) => Promise<T>,
+  stores?: readonly StoreName[],
 ) => Promise<T>
 
 export interface Ground {
@@ -120,11 +121,11 @@ export function groundOf(name: string, connection: Connection, deps: StoreDeps, 
     return memory
   }
 
-  const attempt: Use = async (mode, isDurable, work, instead) => {
+  const attempt: Use = async (mode, isDurable, work, instead, stores) => {
     if (gate !== undefined) await gate
     if (memory !== undefined) return instead(memory)
     try {
-      return await connection.transact(mode, isDurable ? 'strict' : 'relaxed', work)
+      return await connection.transact(mode, isDurable ? 'strict' : 'relaxed', work, stores)
     } catch (error) {
       if (!isLost(error)) throw error
       return instead(toMemory('STORE_FAILED', 'The database failed twice'))

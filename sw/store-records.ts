@@ -66,9 +66,13 @@ const mapOf = <T extends { readonly key?: string }>(
   is: (value: unknown) => value is T,
 ): Map<string, T> => new Map(values.filter(is).map((value) => [value.key as string, value]))
 
+const mapsOf = ([entries, rows]: readonly [unknown[], unknown[]]): Pick<View, 'entries' | 'rows'> => ({
+  entries: mapOf(entries, isSound),
+  rows: mapOf(rows, isRow),
+})
+
 export async function find(tx: Transaction, keys: readonly string[]): Promise<Pick<View, 'entries' | 'rows'>> {
-  const [entries, rows] = await lookUp(tx, keys)
-  return { entries: mapOf(entries, isSound), rows: mapOf(rows, isRow) }
+  return mapsOf(await lookUp(tx, keys))
 }
 
 /** The first entries of each lane that has some, or nothing when they do not agree with the counters. */
@@ -91,6 +95,8 @@ async function runsOf(tx: Transaction, { lanes }: Outbox, max: number): Promise<
  * One turn in one transaction. A throw of `decide` is handed back in the answer, because it is no failure of the
  * database: it must neither be tried again nor be translated.
  *
+ * Nothing comes back, and nothing is done, where more stores are needed than the transaction has.
+ *
  * @param last the slots as last committed here: they stand in when those on the disk are gone, or nobody's
  */
 export async function turn<T extends { writes: Writes }>(
@@ -98,7 +104,8 @@ export async function turn<T extends { writes: Writes }>(
   wanted: Wanted,
   decide: (view: View) => T,
   last: Slots | undefined,
-): Promise<{ result: T; isRevived: boolean } | { thrown: unknown }> {
+): Promise<{ result: T; isRevived: boolean } | { thrown: unknown } | undefined> {
+  const hasAll = tx.objectStoreNames.contains('files')
   const pending: Promise<unknown>[] = []
   // All are issued at once and awaited at the end. If the transaction ends before, that they failed is not news.
   const issue = (write: Promise<unknown>): void => {
@@ -108,6 +115,7 @@ export async function turn<T extends { writes: Writes }>(
   let corrupt = 0
   const putAside = (store: StoreName, key: IDBValidKey, value: unknown): void => {
     corrupt += 1
+    if (!hasAll) return
     issue(tx.objectStore('quarantine').add({ store, value }))
     issue(tx.objectStore(store).delete(key))
   }
@@ -132,14 +140,8 @@ export async function turn<T extends { writes: Writes }>(
     if (slots) orphans.length = 0
     runs = slots && (await runsOf(tx, slots.outbox, wanted.runEntries))
   }
-  const view = {
-    slots,
-    runs: runs ?? new Map(),
-    orphans,
-    entries: mapOf(entries, isSound),
-    rows: mapOf(rows, isRow),
-    corrupt,
-  }
+  const view = { slots, runs: runs ?? new Map(), orphans, ...mapsOf([entries, rows]), corrupt }
+  if (corrupt > 0 && !hasAll) return void tx.abort()
   let result: T
   try {
     result = decide(view)
@@ -147,10 +149,16 @@ export async function turn<T extends { writes: Writes }>(
     tx.abort()
     return { thrown }
   }
+  if (!hasAll && isWide(result.writes)) return void tx.abort()
   write(tx, result.writes, stored, issue)
+  // Nothing else comes: the browser need not wait to see it.
+  tx.commit()
   await Promise.all([...pending, tx.done])
   return { result, isRevived: stored === undefined && last !== undefined }
 }
+
+const isWide = ({ wipe, putFiles, dropFiles }: Writes): boolean =>
+  wipe === true || Boolean(putFiles?.length || dropFiles?.length)
 
 /** What is dropped together mostly lies together: one request for each span without a hole. */
 function spansOf(entries: readonly Entry[]): [number, number][] {
@@ -169,11 +177,11 @@ function write(
   stored: unknown,
   issue: (write: Promise<unknown>) => void,
 ): void {
-  const [outbox, transcript, files] = [tx.objectStore('outbox'), tx.objectStore('transcript'), tx.objectStore('files')]
+  const [outbox, transcript] = [tx.objectStore('outbox'), tx.objectStore('transcript')]
   if (wipe) for (const name of STORES) if (name !== 'slots') issue(tx.objectStore(name).clear())
-  for (const key of dropFiles) issue(files.delete(IDBKeyRange.bound([key], [key, []])))
+  for (const key of dropFiles) issue(tx.objectStore('files').delete(IDBKeyRange.bound([key], [key, []])))
   for (const { key, contents } of putFiles)
-    for (const [index, content] of contents.entries()) issue(files.put(content, [key, index]))
+    for (const [index, content] of contents.entries()) issue(tx.objectStore('files').put(content, [key, index]))
   for (const entry of putEntries) issue(outbox.put(entry))
   for (const [low, high] of spansOf(dropEntries)) issue(outbox.delete(IDBKeyRange.bound(low, high)))
   for (const { conversationId: id, seq } of rowsEnd)

@@ -18,6 +18,8 @@ export interface Schema extends DBSchema {
 }
 
 export const STORES = ['slots', 'outbox', 'transcript', 'quarantine', 'vault', 'files'] as const
+/** All that most turns touch. Each further store costs a transaction a lock, and time. */
+export const MAIN = ['slots', 'outbox', 'transcript'] as const
 export type StoreName = (typeof STORES)[number]
 export type Database = IDBPDatabase<Schema>
 export type Transaction<Mode extends IDBTransactionMode = IDBTransactionMode> = IDBPTransaction<

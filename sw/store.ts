@@ -7,7 +7,7 @@ import type { OpenStore } from './memory-store.ts'
 import { connectTo, ignore } from './store-connection.ts'
 import { groundOf, type StoreDeps, type Use } from './store-ground.ts'
 import { fileOf, find, oldest, repair, rowsOf, tail, turn } from './store-records.ts'
-import { databaseOf, type Transaction } from './store-schema.ts'
+import { databaseOf, MAIN, type StoreName, STORES, type Transaction } from './store-schema.ts'
 import { exhume } from './store-shred.ts'
 import type { Kept, KeyStore } from './vault.ts'
 
@@ -37,12 +37,15 @@ export async function openStore(deployment: string, deps: StoreDeps): Promise<Op
       return ground.isMemory() ? 'memory' : 'durable'
     },
     async turn(wanted, decide) {
-      const answer = await useWithRoom(
-        'readwrite',
-        wanted.isDurable,
-        (tx) => turn(tx, wanted, decide, last),
-        async (store) => ({ result: await store.turn(wanted, decide), isRevived: false }),
-      )
+      const over = (stores: readonly StoreName[]) =>
+        useWithRoom(
+          'readwrite',
+          wanted.isDurable,
+          (tx) => turn(tx, wanted, decide, last),
+          async (store) => ({ result: await store.turn(wanted, decide), isRevived: false }),
+          stores,
+        )
+      const answer = ((await over(MAIN)) ?? (await over(STORES))) as NonNullable<Awaited<ReturnType<typeof over>>>
       if ('thrown' in answer) throw answer.thrown
       if (answer.isRevived) onProblem(DELETED)
       const { slots, putRows } = answer.result.writes
@@ -89,6 +92,7 @@ function readsOf(
     <A extends unknown[], T>(
       work: (tx: Transaction, ...args: A) => Promise<T>,
       instead: (memory: OpenStore) => (...args: A) => Promise<T>,
+      stores: readonly StoreName[] = MAIN,
     ) =>
     (...args: A): Promise<T> =>
       use(
@@ -96,6 +100,7 @@ function readsOf(
         false,
         (tx) => work(tx, ...args),
         (memory) => instead(memory)(...args),
+        stores,
       )
   return {
     tail: look(
@@ -105,9 +110,9 @@ function readsOf(
     find: look(find, (memory) => memory.find),
     rows: look(rowsOf, (memory) => memory.rows),
     entries: look(oldest, (memory) => memory.entries),
-    file: look(fileOf, (memory) => memory.file),
+    file: look(fileOf, (memory) => memory.file, STORES),
     keys: {
-      get: look(keyIn, ({ keys }) => keys.get) as KeyStore['get'],
+      get: look(keyIn, ({ keys }) => keys.get, STORES) as KeyStore['get'],
       putIfAbsent: (key, name = 'key') =>
         use(
           'readwrite',

@@ -1,5 +1,6 @@
 import { openDB } from 'idb'
 import { describe, expect, test, vi } from 'vitest'
+import type { Writes } from '../../core/ports.ts'
 import { newSlots, SCHEMA_VERSION } from '../../core/state.ts'
 import { databaseOf, STEPS } from '../../sw/store-schema.ts'
 import { entryOf, heldOf, put, rowOf, see, slotsOf } from '../contract/store.ts'
@@ -272,4 +273,24 @@ describe('schema', () => {
     older.close()
     expect(await (await on.open()).entries(9)).toEqual([entryOf(1)])
   })
+})
+
+test('[ST47] only a turn that needs more than three stores is made again over all, and leaves nothing of the first time', async () => {
+  const on = bench()
+  const store = await on.open()
+  const locked = vi.spyOn(IDBDatabase.prototype, 'transaction')
+  const decided: Partial<Writes>[] = []
+  const keep = (seq: number, more: Partial<Writes>) =>
+    store.turn({ runEntries: 0, keys: [], isDurable: true }, ({ slots = slotsOf([]) }) => {
+      decided.push(more)
+      const entry = entryOf(seq + 10 * decided.length)
+      return { writes: { slots, putEntries: [entry], dropEntries: [], putRows: [], ...more } }
+    })
+  await keep(1, {})
+  expect(decided).toHaveLength(1)
+  expect(locked.mock.calls.map(([names]) => names)).toEqual([['slots', 'outbox', 'transcript']])
+  await keep(2, { putFiles: [{ key: 'k', contents: [new Blob(['file'])] }] })
+  expect(decided).toHaveLength(3)
+  expect((await store.entries(9)).map(({ seq }) => seq)).toEqual([11, 32])
+  expect(await on.raw((database) => database.getAllKeys('files'))).toEqual([['k', 0]])
 })
