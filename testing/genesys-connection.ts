@@ -238,13 +238,13 @@ export class GenesysConnection {
     if (first['eventType'] === 'Typing') return this.#service.watcher.typed?.(session)
     if (presence === 'Join') {
       this.#carry(session, attributes)
-      const events = [first]
-      const tracingId = String(frame['tracingId'])
-      return session.tell(frameOf({ ...session.entity({ type: 'Event', direction: 'Inbound', events }), tracingId }))
+      const entity = session.entity({ type: 'Event', direction: 'Inbound', events: [first] })
+      return session.tell(frameOf({ ...entity, tracingId: String(frame['tracingId']) }))
     }
     if (presence !== 'Clear') return this.#fail(frame, 4_020, 'A parameter is missing')
     if (!this.#service.settings.conversationClear)
       return this.#fail(frame, 403, 'Conversation Clear is not enabled for this deployment')
+    if (this.#service.strikes('clear-cut')) this.cut(1_006, '')
     session.tell(event('SessionClearedEvent'))
     this.#service.forget(session)
     session.endAll(event('ConnectionClosedEvent'))

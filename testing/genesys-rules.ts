@@ -72,6 +72,7 @@ export const GENESYS_DEFAULTS: GenesysSettings = {
 /**
  * What can be made to go wrong, so many times from now on or at a rate.
  * `ack-lost`: accepted, and nothing comes back. `ack-cut`: accepted, and the socket is cut instead of an answer.
+ * `clear-cut`: the same of a conversation that is to be cleared.
  * `unheard-cut`: cut before it was heard. `doubled`, `late`: frames come twice, or behind those that follow.
  * `upload-unsaid`: the bytes are there, and nobody says so.
  * `throttled`: 429 in either form, by turns. `untraced`: an error names no frame. `timeless`: no time in the history.
@@ -79,6 +80,7 @@ export const GENESYS_DEFAULTS: GenesysSettings = {
 export type GenesysFault =
   | 'ack-lost'
   | 'ack-cut'
+  | 'clear-cut'
   | 'unheard-cut'
   | 'doubled'
   | 'late'

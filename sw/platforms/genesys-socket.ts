@@ -97,7 +97,6 @@ export class GenesysSocket implements Connection {
   /** Ends the conversation for good: by clearing it where that is allowed, else by closing the session. */
   leave(mayClear: boolean): void {
     this.#held = undefined
-    this.#isCleared = true
     if (mayClear) this.#event({ eventType: 'Presence', presence: { type: 'Clear' } })
     else this.#say('closeSession', { closeAllConnections: true }, 'leave')
   }
@@ -175,7 +174,8 @@ export class GenesysSocket implements Connection {
     const { connected, newSession, readOnly } = body
     const state = this.#request.conversation?.state ?? 'active'
     const isBeginning = state === 'pending'
-    if (connected === false) return this.#isCleared ? this.#over() : this.#configure(true)
+    // What was closed before it was open makes room for another; else that was our farewell.
+    if (connected === false) return this.#state === 'open' ? this.#over() : this.#configure(true)
     if (readOnly === true && isBeginning && this.#state === 'configuring')
       return this.#say('closeSession', { closeAllConnections: true }, 'configure')
     const isFirst = this.#state !== 'open'

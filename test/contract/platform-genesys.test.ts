@@ -6,9 +6,13 @@ import { genesys } from '../../sw/platforms/genesys.ts'
 import { type Genesys, startGenesys } from '../../testing/genesys.ts'
 import { commonContract } from './platform-common.ts'
 import { faultContract } from './platform-faults.ts'
-import type { PlatformWorld } from './platform-world.ts'
+import { leaseContract } from './platform-leases.ts'
+import { losing, must, type PlatformWorld } from './platform-world.ts'
 
 const FAULTS = { request: 'unheard-cut', answer: 'ack-cut', patience: 'throttled' } as const
+/** A guest's farewell goes over the socket, as messages do. */
+const OVER_SOCKET = { message: FAULTS, farewell: { ...FAULTS, answer: 'clear-cut' } } as const
+const LOSSY = { refresh: /token\/refresh$/, revoke: /token\/revoke$/ }
 
 async function genesysWorld(): Promise<PlatformWorld> {
   const emulator = await startGenesys()
@@ -18,11 +22,12 @@ async function genesysWorld(): Promise<PlatformWorld> {
   await new Promise((resolve) => gone.close(resolve))
   const nobody = `http://127.0.0.1:${port}`
 
+  const lossy = losing(fetch, LOSSY)
   const adapter = (endpoints: Genesys['endpoints'], deployment = emulator.deploymentId) =>
     genesys({ domain: 'example', endpoints })({
       deployment,
       now: Date.now,
-      fetch,
+      fetch: lossy.fetch,
       WebSocket: WsSocket as unknown as typeof WebSocket,
     })
   const session = () => [...emulator.service.sessions.values()][0] ?? fail()
@@ -35,7 +40,16 @@ async function genesysWorld(): Promise<PlatformWorld> {
     nowhere: () => adapter({ messaging: nobody.replace('http', 'ws'), api: nobody, cdn: nobody }),
     silent: () => adapter(emulator.endpoints),
     at: (url) => adapter({ messaging: url.replace('http', 'ws'), api: url, cdn: url }),
-    lose: (what) => emulator.service.fault(FAULTS[what]),
+    lose(what, of = 'message') {
+      if (lossy.lose(what, of) || of === 'refresh' || of === 'revoke') return
+      if (what === 'broken' || what === 'portal') throw new Error('There are no pages on a socket.')
+      emulator.service.fault(OVER_SOCKET[of][what])
+    },
+    async refreshable(platform) {
+      const supplied = { authCode: emulator.service.authorize('ada'), redirectUri: 'https://shop.example/back' }
+      const grant = must((await platform.exchange?.({ key: 'sign-in', lease: 'auth', supplied })) ?? fail())
+      return { token: grant.accessToken, refreshToken: grant.refreshToken ?? '', lease: 'auth' }
+    },
     async agentSays(_, text) {
       emulator.service.agentSays(session(), text)
     },
@@ -48,3 +62,4 @@ async function genesysWorld(): Promise<PlatformWorld> {
 
 commonContract('Genesys Cloud Web Messaging', genesysWorld)
 faultContract('Genesys Cloud Web Messaging', genesysWorld)
+leaseContract('Genesys Cloud Web Messaging', genesysWorld)

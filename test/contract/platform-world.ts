@@ -14,14 +14,46 @@ export interface PlatformWorld {
   silent(): Platform
   /** An adapter for a service at this address, whatever is there. */
   at(url: string): Platform
-  /**
-   * Of the next message: the request never arrives, the answer to it is lost, or it is not taken because there were too
-   * many.
-   */
-  lose(what: 'request' | 'answer' | 'patience'): void
+  /** Of the next one of its kind. Default: of the next message. */
+  lose(what: Loss, of?: Lossy): void
+  /** Who has a token that a service refreshes: of the session's own lease, or of another one. */
+  refreshable(platform: Platform): Promise<{ token: string; refreshToken: string; lease?: string }>
   agentSays(conversationId: string, text: string): Promise<void>
   agentCloses(conversationId: string): Promise<void>
   end(): Promise<void>
+}
+
+/**
+ * The request never arrives, the answer to it is lost, it is not taken because there were too many, or it is answered by
+ * a page that somebody else made up, with the status of an error or of success.
+ */
+export type Loss = 'request' | 'answer' | 'patience' | 'broken' | 'portal'
+/** `farewell`: the session itself is ended. `revoke`: what `refreshable` gave. */
+export type Lossy = 'message' | 'refresh' | 'revoke' | 'farewell'
+
+/** Loses what is asked by HTTP at the paths that belong to it. */
+export function losing(inner: typeof fetch, paths: { readonly [of in Lossy]?: RegExp }) {
+  let next: { readonly what: Loss; readonly path: RegExp } | undefined
+  const fake = (status: number, body: string, more = {}) =>
+    new Response(body, { status, headers: { 'content-type': 'text/html', ...more } })
+  const lossy: typeof fetch = async (url, init) => {
+    const isNext = next?.path.test(`${init?.method} ${url}`)
+    const what = isNext ? next?.what : undefined
+    if (isNext) next = undefined
+    if (what === 'request') throw new TypeError('Failed to fetch')
+    if (what === 'patience') return fake(429, JSON.stringify({ code: 'rate-limited' }), { 'retry-after': '1' })
+    if (what === 'broken') return fake(503, '<html>The gateway is tired.</html>')
+    if (what === 'portal') return fake(200, '<html>Welcome to the airport.</html>')
+    const response = await inner(url, init)
+    if (what === 'answer') throw new TypeError('Failed to fetch')
+    return response
+  }
+  const lose = (what: Loss, of: Lossy): boolean => {
+    const path = paths[of]
+    if (path !== undefined) next = { what, path }
+    return path !== undefined
+  }
+  return { fetch: lossy, lose }
 }
 
 export function must<T>(outcome: Outcome<T>): T {

@@ -8,7 +8,8 @@ import { sessionService } from '../../sw/platforms/session-service.ts'
 import { platformContract } from './platform.ts'
 import { commonContract } from './platform-common.ts'
 import { faultContract } from './platform-faults.ts'
-import { freshKey, type PlatformWorld } from './platform-world.ts'
+import { leaseContract } from './platform-leases.ts'
+import { freshKey, losing, openSession, type PlatformWorld } from './platform-world.ts'
 
 const SILENT_TIMEOUT_MS = 50
 
@@ -19,21 +20,17 @@ class NoSocket {
   }
 }
 
-type Trouble = { next?: 'request' | 'answer' | 'patience' | undefined }
+const LOSSY = {
+  message: /^POST .*\/messages$/,
+  refresh: /auth\/refresh$/,
+  revoke: /auth\/revoke$/,
+  farewell: /auth\/revoke$/,
+}
 
 /** fetch with a cookie jar, as a browser has one. */
-function browserFetch(trouble: Trouble): typeof fetch {
+function browserFetch(): typeof fetch {
   const jar = new Map<string, string>()
   return async (url, init) => {
-    const isMessage = init?.method === 'POST' && String(url).endsWith('/messages')
-    const { next } = isMessage ? trouble : {}
-    if (isMessage) trouble.next = undefined
-    if (next === 'request') throw new TypeError('Failed to fetch')
-    if (next === 'patience') {
-      const body = JSON.stringify({ code: 'rate-limited' })
-      const type = { 'content-type': 'application/problem+json', 'retry-after': '1' }
-      return new Response(body, { status: 429, headers: type })
-    }
     const headers = new Headers(init?.headers)
     headers.set('cookie', [...jar].map(([name, value]) => `${name}=${value}`).join('; '))
     const response = await fetch(url, { ...init, headers })
@@ -42,7 +39,6 @@ function browserFetch(trouble: Trouble): typeof fetch {
       if (value === '') jar.delete(name)
       else jar.set(name, value)
     }
-    if (next === 'answer') throw new TypeError('Failed to fetch')
     return response
   }
 }
@@ -64,12 +60,17 @@ async function sessionServiceWorld(): Promise<PlatformWorld> {
   const goneUrl = await listening(gone)
   await new Promise((resolve) => gone.close(resolve))
 
-  const trouble: Trouble = {}
+  const lost: ReturnType<typeof losing>[] = []
+  const lossy = () => {
+    const made = losing(browserFetch(), LOSSY)
+    lost.push(made)
+    return made.fetch
+  }
   const adapter = (at: string, deployment = 'demo', Socket: unknown = WsSocket, requestTimeoutMs?: number): Platform =>
     sessionService({ url: at, ...(requestTimeoutMs !== undefined && { requestTimeoutMs }) })({
       deployment,
       now: Date.now,
-      fetch: browserFetch(trouble),
+      fetch: lossy(),
       WebSocket: Socket as typeof WebSocket,
     })
 
@@ -85,8 +86,12 @@ async function sessionServiceWorld(): Promise<PlatformWorld> {
     nowhere: () => adapter(goneUrl),
     silent: () => adapter(quietUrl, 'demo', WsSocket, SILENT_TIMEOUT_MS),
     at: (at) => adapter(at),
-    lose(what) {
-      trouble.next = what
+    lose(what, of = 'message') {
+      for (const one of lost) one.lose(what, of)
+    },
+    async refreshable(platform) {
+      const { grant, token } = await openSession(platform)
+      return { token, refreshToken: grant.refreshToken ?? '' }
     },
     async agentSays(conversationId, text) {
       await asAgent(`${conversationId}/participants`, { role: 'agent' })
@@ -103,3 +108,4 @@ async function sessionServiceWorld(): Promise<PlatformWorld> {
 platformContract('session service', sessionServiceWorld)
 commonContract('session service', sessionServiceWorld)
 faultContract('session service', sessionServiceWorld)
+leaseContract('session service', sessionServiceWorld)
