@@ -37,7 +37,10 @@ export interface Upload {
   readonly content: unknown
 }
 
-/** A file of a message. `progress` from 0 to 1 while it is on its way; `id` once the service has it. */
+/**
+ * A file of a message. `progress` from 0 to 1 while it is on its way: it stays 0 until the end where a platform takes a
+ * file in one piece only. `id` once the service has it.
+ */
 export interface AttachmentView {
   readonly name: string
   readonly type: string

@@ -150,7 +150,9 @@ function showFiles(list: HTMLElement, { attachments = [] }: Message): void {
       setText(name, fileWords(file))
       bar.hidden = file.progress === undefined
       bar.setAttribute('aria-label', `Upload of ${file.name}`)
-      bar.value = file.progress ?? 1
+      // Without a value the bar says that it goes on, and not how far.
+      if (file.progress === 0) bar.removeAttribute('value')
+      else bar.value = file.progress ?? 1
     },
   )
 }

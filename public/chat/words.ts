@@ -42,7 +42,9 @@ export function deliveryOf(
 ): DeliveryWords {
   const percent = uploadOf(attachments)
   if (percent !== undefined && (status === 'queued' || status === 'inflight')) {
-    const text = isOnline ? `Uploading, ${percent} %` : `Waiting for a connection, ${percent} % uploaded`
+    // Some services say nothing before they have all of it: a nought would look as if nothing happened.
+    const [far, gone] = percent === 0 ? ['', ''] : [`, ${percent} %`, `, ${percent} % uploaded`]
+    const text = isOnline ? `Uploading${far}` : `Waiting for a connection${gone}`
     return { icon: isOnline ? 'sending' : 'waiting', text, actions: ['cancel'] }
   }
   switch (status) {

@@ -106,6 +106,12 @@ describe('the words of the widget', () => {
       actions: ['cancel'],
     })
     expect(deliveryOf({ status: 'inflight', attachments }, false).text).toBe('Waiting for a connection, 75 % uploaded')
+    const unsaid = [file(0)]
+    expect(deliveryOf({ status: 'inflight', attachments: unsaid }, true)).toMatchObject({
+      text: 'Uploading',
+      actions: ['cancel'],
+    })
+    expect(deliveryOf({ status: 'inflight', attachments: unsaid }, false).text).toBe('Waiting for a connection')
     expect(deliveryOf({ status: 'queued', attachments: [file()] }, true)).toMatchObject({
       text: 'Waiting',
       actions: [],
