@@ -37,10 +37,7 @@ export interface Upload {
   readonly content: unknown
 }
 
-/**
- * A file of a message. `progress` from 0 to 1 while it is on its way: it stays 0 until the end where a platform takes a
- * file in one piece only. `id` once the service has it.
- */
+/** A file of a message. `progress` from 0 to 1 on its way (0 all the way where it goes in one piece); `id` when it is there. */
 export interface AttachmentView {
   readonly name: string
   readonly type: string
