@@ -20,6 +20,10 @@ const shapeOf = (value: unknown): Shape => Object(value) as Shape
 const WAIT_MS = 10_000
 /** Below the five a second that the platform allows. */
 const PACE_MS = 400
+/** An instant of the platform is a whole second: in this time one that moves has moved. */
+const ECHO_PACE_MS = 1_100
+/** More configures at once than any limit that was seen. */
+const CONFIGURES_MAX = 10
 
 class Line {
   readonly frames: Shape[] = []
@@ -116,8 +120,7 @@ async function converse(
   const session = shapeOf(configured?.['body'])
   say('configure', String(configured?.['class'] ?? 'no answer'), configured?.['class'] === 'SessionResponse')
   say('limits', `${session['maxCustomDataBytes']} bytes of attributes, ${session['durationSeconds']} s of session`)
-  const echo = () => line.answer('echo', { message: { type: 'Text', text: 'ping' } })
-  const before = shapeOf(shapeOf((await echo())?.['body'])['metadata'])
+  await askEcho(line, session, say)
 
   const messageId = crypto.randomUUID()
   const marker = crypto.randomUUID()
@@ -125,23 +128,74 @@ async function converse(
   for (const text of ['holdfast check 1', 'holdfast check 2', 'holdfast check 2']) {
     const channel = text.endsWith('2') && { channel: { messageId } }
     acks.push(await line.answer('onMessage', { message: { type: 'Text', text, metadata: { id: marker }, ...channel } }))
-    await new Promise<void>((resolve) => setTimeout(resolve, PACE_MS))
+    await after(PACE_MS)
   }
   const isAcked = acks.every((ack) => shapeOf(ack?.['body'])['direction'] === 'Inbound')
   say('ack', isAcked ? 'each message comes back by its tracingId' : 'a message did not come back', isAcked)
-  const after = shapeOf(shapeOf((await echo())?.['body'])['metadata'])
-  say('echo', `expirationDate ${before['expirationDate']} before, ${after['expirationDate']} after three messages`)
 
   const { jwt } = shapeOf((await line.answer('getJwt', {}))?.['body'])
   const url = `${api}/api/v2/webmessaging/messages?pageNumber=1&pageSize=25`
   const headers = { authorization: `bearer ${String(jwt)}`, origin }
   const answer = await fetch(url, { headers, signal: AbortSignal.timeout(waitMs) }).catch(() => undefined)
   say('history', `HTTP ${answer?.status ?? 'no answer'}`, answer?.status === 200)
-  if (answer?.status !== 200) return
-  const allowed = answer.headers.get('access-control-allow-origin')
-  say('cors', `history allows ${allowed ?? 'no origin'}`, allowed === '*' || allowed === origin)
-  const { entities } = shapeOf(await answer.json())
-  judgeHistory(Array.isArray(entities) ? entities.map(shapeOf) : [], { acks, marker, messageId }, say)
+  if (answer?.status === 200) {
+    say('cors', `history ${allowedBy(answer)}`, isAllowed(answer, origin))
+    const { entities } = shapeOf(await answer.json())
+    judgeHistory(Array.isArray(entities) ? entities.map(shapeOf) : [], { acks, marker, messageId }, say)
+  }
+  await askRefresh({ api, origin, waitMs }, say)
+  await askLast(line, deploymentId, say)
+}
+
+const after = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+const allowedBy = (answer: Response) => `allows ${answer.headers.get('access-control-allow-origin') ?? 'no origin'}`
+const isAllowed = (answer: Response, origin: string) =>
+  ['*', origin].includes(answer.headers.get('access-control-allow-origin') ?? '')
+
+/** Two looks without a message between them: does looking move the end of the session? */
+async function askEcho(line: Line, session: Shape, say: Say): Promise<void> {
+  const ends = [Number(session['expirationDate'])]
+  for (let look = 0; look < 2; look++) {
+    await after(ECHO_PACE_MS)
+    const echo = await line.answer('echo', { message: { type: 'Text', text: 'ping' } })
+    ends.push(Number(shapeOf(shapeOf(echo?.['body'])['metadata'])['expirationDate']))
+  }
+  const [began = Number.NaN, first = Number.NaN, second = Number.NaN] = ends
+  const is = Number.isNaN(second) ? 'no word of' : second > first && first > began ? 'moves' : 'does not move'
+  say('echo', `${is} the end of the session`)
+}
+
+/**
+ * Whether a refresh token is replaced shows only when somebody has signed in (the adapter copes with either); whether a site
+ * may ask at all shows here. Nothing depends on it where nobody signs in.
+ */
+async function askRefresh({ api, origin, waitMs }: { api: string; origin: string; waitMs: number }, say: Say) {
+  const headers = { 'content-type': 'application/json', origin }
+  const body = JSON.stringify({ refreshToken: crypto.randomUUID() })
+  const init = { method: 'POST', headers, body, signal: AbortSignal.timeout(waitMs) }
+  const answer = await fetch(`${api}/api/v2/webdeployments/token/refresh`, init).catch(() => undefined)
+  say('refresh', `HTTP ${answer?.status ?? 'no answer'} to a token that nobody has`)
+  if (answer !== undefined) say('cors-refresh', `refresh ${allowedBy(answer)}`)
+}
+
+/** What may disturb the conversation comes at its end, and then it is closed. */
+async function askLast(line: Line, deploymentId: string, say: Say): Promise<void> {
+  for (const action of ['resumeToken', 'disconnectCustomer']) {
+    const answer = await line.answer(action, { deploymentId })
+    say(action, answer === undefined ? 'no answer' : `${String(answer['class'])} ${String(answer['code'])}`)
+  }
+  let taken = 0
+  let wish = 'none refused'
+  for (; taken < CONFIGURES_MAX; taken++) {
+    const answer = await line.answer('configureSession', { deploymentId, startNew: false })
+    if (answer?.['class'] === 'SessionResponse') continue
+    wish = `then ${String(answer?.['code'] ?? 'no answer')}, wait ${String(shapeOf(answer?.['body'])['retryAfter'])} s`
+    break
+  }
+  say('configure-burst', `${taken} at once, ${wish}`)
+  const closed = await line.answer('closeSession', { closeAllConnections: true })
+  const isClosed = shapeOf(closed?.['body'])['connected'] === false
+  say('close', isClosed ? 'the conversation was closed' : 'it could not be closed', isClosed)
 }
 
 /** The same message, live and in the history: by which names can it be known again? */

@@ -20,8 +20,18 @@ test('[GC27] the probes say of a deployment what no document says for certain', 
   expect(of('dedupe')?.found).toContain('makes 2 messages')
   expect(of('message-id')?.found).toContain('is replaced')
   expect(of('limits')?.found).toContain('2048 bytes')
+  expect(of('echo')?.found).toContain('does not move')
+  expect(of('order')?.found).toContain('newest first')
+  expect(of('cors')?.found).toContain('https://shop.example')
+  expect(of('cors-refresh')?.found).toContain('https://shop.example')
+  expect(of('refresh')?.found).toContain('HTTP 401')
+  expect(of('resumeToken')?.found).toContain('400')
+  expect(of('disconnectCustomer')?.found).toContain('400')
+  expect(of('configure-burst')?.found).toMatch(/^3 at once, then 429, wait 1 s$/)
+  expect(of('close')).toMatchObject({ holds: true })
   expect(linesOfProbes(probes).at(-1)).toContain('can rely')
-  expect(emulator?.service.throttled).toEqual([])
+  // But for the limit that was looked for.
+  expect(emulator?.service.throttled).toEqual(['configure'])
 })
 
 test('[GC27] what does not hold is said, and a domain that may not connect ends it', async () => {
