@@ -1,8 +1,11 @@
 // The bridge beside the vendor's widget in a real browser: the worker keeps the attributes, a stand-in of the widget takes
 // them, in every tab, however its script loads.
 
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Site } from '../testing/site.ts'
 import { standInMessenger } from '../testing/genesys-messenger.ts'
-import { expect } from './fixtures.ts'
+import { DIST, expect } from './fixtures.ts'
 import { type GenesysWorld, test as base } from './genesys-world.ts'
 import { reconnect, type Tab } from './tab.ts'
 
@@ -97,4 +100,59 @@ test('[GM10] a logout in one tab empties the widget and what we hold in every ta
     await tab.until((state) => state.phase === 'signed-out' && Object.keys(state.context).length === 0)
     await expect.poll(() => commands(tab)).toContain('Auth.logout')
   }
+})
+
+/** The site's own worker: its identity provider's tokens are a lease that pages may borrow from. */
+function serveOwnWorker(site: Site): void {
+  const code = (path: string, body: string) => site.overrides.set(path, { status: 200, type: 'text/javascript', body })
+  const chunks = readdirSync(join(DIST, 'chunks')).map((name) => `chunks/${name}`)
+  for (const name of ['sw.js', 'platforms/genesys.js', ...chunks])
+    code(`/own/${name}`, readFileSync(join(DIST, name), 'utf8'))
+  const platform = "genesys({ domain: 'example', deploymentId: 'd', isBeside: true })"
+  code(
+    '/own/worker.js',
+    `import { startWorker } from '/own/sw.js'
+import { genesys } from '/own/platforms/genesys.js'
+startWorker({ deployments: { demo: { platform: ${platform}, leases: { idp: { source: 'page', lent: true } } } } })`,
+  )
+}
+
+test('[GM8] the widget signs in with a token of our lease, one for all tabs, and with another when that is refused', async ({
+  beside,
+  context,
+}) => {
+  serveOwnWorker(beside.site)
+  const asked = async () => {
+    const page = await context.newPage()
+    await page.goto(`${beside.site.url}/own/none`)
+    await page.evaluate(async (widget) => {
+      const [path, tokens, messenger] = ['holdfast', 'tokens', 'genesys-messenger'].map((one) => `/holdfast/${one}.js`)
+      const { connect } = await import(path as string)
+      const { supplyTokens, accessToken } = await import(tokens as string)
+      const { bindMessenger } = await import(messenger as string)
+      const chat = await connect({ worker: '/own/worker.js', type: 'module', deployment: 'demo' })
+      supplyTokens(chat, {
+        idp: () => {
+          const count = Number(localStorage.getItem('asked')) + 1
+          localStorage.setItem('asked', `${count}`)
+          return { token: `id-token-${count}`, expiresIn: 3_600 }
+        },
+      })
+      let used: number | undefined
+      globalThis.eval(`widget = (${widget})(); Genesys = widget.vendor`)
+      bindMessenger(chat, {
+        authCode: async (isAgain: boolean) => {
+          const { token, generation } = await accessToken(chat, 'idp', isAgain ? used : undefined)
+          used = generation
+          return { idToken: token, nonce: 'n' }
+        },
+      })
+    }, String(standInMessenger))
+    return (command: string) => page.evaluate((name) => globalThis.widget.ask('AuthProvider', name), command)
+  }
+  const [first, second] = [await asked(), await asked()]
+  expect(await first('getAuthCode')).toEqual({ idToken: 'id-token-1', nonce: 'n' })
+  expect(await second('getAuthCode')).toEqual({ idToken: 'id-token-1', nonce: 'n' })
+  expect(await second('reAuthenticate')).toEqual({ idToken: 'id-token-2', nonce: 'n' })
+  expect(await first('getAuthCode')).toEqual({ idToken: 'id-token-2', nonce: 'n' })
 })

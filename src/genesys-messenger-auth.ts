@@ -30,11 +30,11 @@ function inTime<T>(work: Promise<T>): Promise<T> {
 }
 
 /** Calls that come together share one code: it can be used once. */
-export function provide(plugin: Registrable, authCode: () => Promise<AuthCode>): void {
+export function provide(plugin: Registrable, authCode: (isAgain: boolean) => Promise<AuthCode>): void {
   let asked: Promise<AuthCode> | undefined
   for (const name of ['getAuthCode', 'reAuthenticate']) {
     plugin.registerCommand(name, (event) => {
-      asked ??= inTime(authCode()).finally(() => {
+      asked ??= inTime(authCode(name === 'reAuthenticate')).finally(() => {
         asked = undefined
       })
       asked.then(

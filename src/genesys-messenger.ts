@@ -14,8 +14,8 @@ export interface MessengerOptions {
   readonly name?: string
   /** Where it is. Default: this window. */
   readonly window?: object
-  /** Signs the visitor in: called for the first code, and again when the platform asks for another. */
-  readonly authCode?: () => Promise<AuthCode>
+  /** Signs the visitor in: called for the first code, and with `true` when what it gave before was not accepted. */
+  readonly authCode?: (isAgain: boolean) => Promise<AuthCode>
   /** How long one command may take, in milliseconds: some of the vendor's never end. Default: 10 000. */
   readonly commandTimeoutMs?: number
   /** UTF-8 bytes of all names and values of attributes that the organisation allows. Default: 2 048. */
@@ -197,8 +197,13 @@ class Bridge implements Messenger {
   #events(): { readonly [event: string]: (data: Shape) => void } {
     const phase =
       (to: Phase, online = true) =>
-      () =>
-        this.#hear({ phase: to, online })
+      () => {
+        // A connection that is back, and a history that was read, begin no conversation that has ended.
+        const isOver = to === 'live' && this.#heard.conversation?.state === 'closed'
+        this.#hear({ phase: isOver ? 'ended' : to, online })
+      }
+    const mustSignIn = () => this.#hear({ phase: 'auth-required' })
+    const signedIn = () => this.#signedIn(true)
     const ended = () => this.#hear({ phase: 'ended', conversation: this.#conversation('closed') })
     const cleared = () => void this.#cleared()
     return {
@@ -209,7 +214,9 @@ class Bridge implements Messenger {
       'MessagingService.offline': phase('reconnecting', false),
       'MessagingService.conversationDisconnected': (data) => void (data['readOnly'] !== false && ended()),
       'MessagingService.readOnlyConversation': ended,
-      'MessagingService.conversationReset': phase('live'),
+      'MessagingService.conversationReset': () =>
+        this.#hear({ phase: 'live', conversation: this.#conversation('active') }),
+      'MessagingService.steppedUpConversation': signedIn,
       'MessagingService.sessionTimingUpdated': (data) => this.#timed(data),
       'MessagingService.sessionWarning': () => this.#problem('SESSION_EXPIRING', 'The session ends in a few minutes.'),
       'MessagingService.error': ({ error }) =>
@@ -218,16 +225,26 @@ class Bridge implements Messenger {
         this.#problem('CONTEXT_TOO_LARGE', 'Messenger did not take the attributes: keep references in them.'),
       'MessagingService.conversationCleared': cleared,
       'MessagingService.sessionCleared': cleared,
-      'Auth.authenticated': () => {
-        this.#isSignedIn = true
-      },
+      'Auth.authenticated': signedIn,
       'Auth.loggedOut': cleared,
-      'Auth.authError': () => this.#hear({ phase: 'auth-required' }),
+      'Auth.authError': mustSignIn,
+      'Auth.tokenError': mustSignIn,
+      'Auth.authProviderError': mustSignIn,
     }
   }
 
+  /** What a sign-in could not do before, it can now. */
+  #signedIn(isSignedIn: boolean): void {
+    this.#isSignedIn = isSignedIn
+    const { phase, session } = this.#heard
+    this.#hear({
+      ...(phase === 'auth-required' && { phase: 'validating' }),
+      ...(session && { session: { ...session, authenticated: isSignedIn } }),
+    })
+  }
+
   #started(data: Shape): void {
-    this.#isSignedIn = data['authenticated'] === true
+    this.#signedIn(data['authenticated'] === true)
     const isOver = data['readOnly'] === true
     this.#hear({ phase: isOver ? 'ended' : 'live', conversation: this.#conversation(isOver ? 'closed' : 'active') })
     this.#timed(data)

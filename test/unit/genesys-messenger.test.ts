@@ -171,6 +171,29 @@ test('[GM7] what Messenger says of session and conversation is in the state', ()
   expect(Object.isFrozen(messenger.state)).toBe(true)
 })
 
+test('[GM7] what has ended stays so until another begins, and a sign-in shows', () => {
+  const { vendor, messenger } = bound()
+  vendor.say('MessagingService.started', { authenticated: false, readOnly: true, durationSeconds: 60 })
+  for (const event of ['restored', 'offline', 'reconnected']) vendor.say(`MessagingService.${event}`)
+  expect(messenger.state).toMatchObject({ phase: 'ended', online: true, conversation: { state: 'closed' } })
+  vendor.say('MessagingService.conversationReset')
+  expect(messenger.state).toMatchObject({ phase: 'live', conversation: { state: 'active' } })
+  for (const error of ['authError', 'tokenError', 'authProviderError']) {
+    vendor.say(`Auth.${error}`)
+    expect(messenger.state).toMatchObject({ phase: 'auth-required', session: { authenticated: false } })
+    vendor.say('MessagingService.steppedUpConversation')
+    expect(messenger.state).toMatchObject({ phase: 'validating', session: { authenticated: true } })
+    vendor.say('MessagingService.started', { authenticated: false, durationSeconds: 60 })
+    expect(messenger.state.phase).toBe('live')
+  }
+})
+
+test('[GM8] the site is told when what it gave was not accepted', async () => {
+  const { vendor } = bound({ authCode: async (isAgain) => ({ idToken: isAgain ? 'second' : 'first' }) })
+  expect(await vendor.ask('AuthProvider', 'getAuthCode')).toEqual({ idToken: 'first' })
+  expect(await vendor.ask('AuthProvider', 'reAuthenticate')).toEqual({ idToken: 'second' })
+})
+
 test('[GM8] codes for the sign-in come from the site; two that ask at once share one', async () => {
   let count = 0
   const authCode = async () => ({ authCode: `code ${++count}`, redirectUri: 'https://shop.example' })
