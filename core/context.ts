@@ -30,6 +30,8 @@ export interface Context {
   /** When the oldest unsent change was made. */
   readonly changedAt: EpochMs
   readonly pushedAt: EpochMs
+  /** When those that have a lifetime end. */
+  readonly ends?: { readonly [name: string]: EpochMs }
 }
 
 export type ContextInput =

@@ -9,6 +9,7 @@ import { type Draft, newDraft, runsOf, writesOf } from './draft.ts'
 import { fold, TYPING_SHOWN_MS } from './fold.ts'
 import type { Action, Input, Problem, Reply } from './inputs.ts'
 import { isUsable, plan as planOwn } from './lease.ts'
+import { expire, type Lifetimes } from './lifetimes.ts'
 import {
   canConnect,
   isVital,
@@ -23,7 +24,7 @@ import { laneOf } from './outbox.ts'
 import { earliest, isOwed, plan as planOutbox, RUN_ENTRIES_MAX, WATCHDOG_MS, withoutEmpty } from './sends.ts'
 import type { Capabilities, View, Wanted, Writes } from './ports.ts'
 import { isBeingOpened, plan as planSession, planFarewell } from './phases.ts'
-import { planShared, type SharedDevice, type SharedPlan } from './shared.ts'
+import { planPresence, type SharedDevice } from './shared.ts'
 import { isConversationOpen, laneNameOf, needsOpening, reduce as reduceSession } from './session.ts'
 import type { Slots } from './state.ts'
 import { isComplete, plan as planTranscript } from './transcript.ts'
@@ -40,6 +41,8 @@ export interface Setup {
   readonly leases?: readonly LeaseSpec[]
   /** Strangers use the device, one after the other. */
   readonly shared?: SharedDevice | undefined
+  /** How long what is stored here is kept. */
+  readonly lifetimes?: Lifetimes | undefined
 }
 
 const platformLeases = ({ capabilities }: Setup): readonly LeaseSpec[] => capabilities.leases ?? []
@@ -124,21 +127,16 @@ export function decide(view: View, inputs: readonly Input[], wanted: Wanted, set
     fold(draft, input)
     return undefined
   })
+  const endsAt = expire(draft, inputs, replies, setup.lifetimes)
   const presence = env.pump && setup.shared ? planPresence(draft, inputs, setup.shared) : {}
   const { isGone } = presence
-  const wakeAt = env.pump ? earliest(presence.wakeAt, isGone ? undefined : plan(draft, wanted, setup)) : undefined
+  const wakeAt = env.pump
+    ? earliest(earliest(presence.wakeAt, endsAt), isGone ? undefined : plan(draft, wanted, setup))
+    : undefined
   const writes = writesOf(draft)
   const { actions, problems } = draft
   const decision = { writes, slots: writes.slots, replies, actions, problems, ...(isGone && { isGone }) }
   return wakeAt === undefined ? decision : { ...decision, wakeAt }
-}
-
-function planPresence({ slots, env }: Draft, inputs: readonly Input[], device: SharedDevice): SharedPlan {
-  const isUsed = inputs.some(({ type }) => type === 'used')
-  const isAbandoned = inputs.some((input) => input.type === 'started' && input.isAbandoned === true)
-  const planned = planShared(slots, device, { isUsed, isAbandoned }, env)
-  if (planned.shared !== undefined) slots.shared = planned.shared
-  return planned
 }
 
 function plan(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undefined {

@@ -2,6 +2,8 @@
 // idle time. What is due comes from the disk. How somebody is wiped is the business of commands.ts and of the engine.
 
 import type { Env } from './attempt.ts'
+import type { Draft } from './draft.ts'
+import type { Input } from './inputs.ts'
 import type { Slots } from './state.ts'
 import type { EpochMs } from './wire.ts'
 
@@ -54,4 +56,12 @@ export function planShared({ session, shared }: Slots, device: SharedDevice, sig
   const isSame = shared !== undefined && shared.usedAt === next.usedAt && shared.leftAt === next.leftAt
   const wakeAt = Math.min(next.usedAt + device.idleMs, next.leftAt > 0 ? next.leftAt + device.graceMs : Infinity)
   return { shared: isSame ? shared : next, wakeAt }
+}
+
+export function planPresence({ slots, env }: Draft, inputs: readonly Input[], device: SharedDevice): SharedPlan {
+  const isUsed = inputs.some(({ type }) => type === 'used')
+  const isAbandoned = inputs.some((input) => input.type === 'started' && input.isAbandoned === true)
+  const planned = planShared(slots, device, { isUsed, isAbandoned }, env)
+  if (planned.shared !== undefined) slots.shared = planned.shared
+  return planned
 }

@@ -70,7 +70,7 @@ export const isBlank = ({ session, lease, context, outbox, transcript, recent }:
   (session.id === null &&
     session.conversation === null &&
     lease.status === 'none' &&
-    Object.keys({ ...context.values, ...context.dirty, ...context.sending }).length === 0 &&
+    Object.keys({ ...context.values, ...context.dirty, ...context.sending, ...context.ends }).length === 0 &&
     Object.values(outbox.lanes).every(({ size }) => size === 0) &&
     transcript.conversationId === '' &&
     recent.length === 0)

@@ -15,6 +15,7 @@ export interface JsonConfig {
       readonly timings?: Partial<Timings>
       readonly guard?: GuardConfig | false
       readonly sharedDevice?: DeploymentConfig['sharedDevice']
+      readonly lifetimes?: DeploymentConfig['lifetimes']
       /** What is stored of the conversation is sealed. Default: `false`. */
       readonly encryption?: boolean
     }
@@ -45,8 +46,16 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 /** A misspelt name must not leave a shared device unprotected. */
 const isSharing = (value: unknown): boolean =>
   typeof value === 'boolean' ||
-  (isObject(value) &&
-    Object.entries(value).every(([name, ms]) => /^(grace|idle)Ms$/.test(name) && Number.isFinite(ms) && Number(ms) > 0))
+  (isObject(value) && Object.entries(value).every(([name, ms]) => /^(grace|idle)Ms$/.test(name) && isTime(ms)))
+
+const isTime = (ms: unknown): boolean => Number.isFinite(ms) && Number(ms) > 0
+
+/** A misspelt name must not keep longer what was to be kept for a day. */
+const isLifetimes = (value: unknown): boolean =>
+  isObject(value) &&
+  Object.entries(value).every(([name, one]) =>
+    name === 'attributes' ? isObject(one) && Object.values(one).every(isTime) : name === 'transcriptMs' && isTime(one),
+  )
 
 const invalid = (reason: string): HoldfastError =>
   new HoldfastError('CONFIG_INVALID', `The configuration cannot be used: ${reason}`)
@@ -70,11 +79,13 @@ export function parseConfig(
     if (entry.vault !== undefined && !VAULTS.includes(entry.vault)) {
       throw invalid(`deployment "${name}" has a "vault" that is none of: ${VAULTS.join(', ')}.`)
     }
-    const { vault, timings, guard, sharedDevice, encryption: isEncrypted = false } = entry
+    const { vault, timings, guard, sharedDevice, lifetimes, encryption: isEncrypted = false } = entry
     if (guard !== undefined && guard !== false && !isObject(guard))
       throw invalid(`deployment "${name}" has a "guard" that is neither an object nor false.`)
     if (sharedDevice !== undefined && !isSharing(sharedDevice))
       throw invalid(`deployment "${name}" has a "sharedDevice" that is neither true nor false nor intervals above 0.`)
+    if (lifetimes !== undefined && !isLifetimes(lifetimes))
+      throw invalid(`deployment "${name}" has "lifetimes" that are no "attributes" or "transcriptMs" above 0.`)
     if (typeof isEncrypted !== 'boolean' || (isEncrypted && !encryption))
       throw invalid(
         `deployment "${name}" may have "encryption": true only where holdfast-encryption.js is imported first.`,
@@ -85,6 +96,7 @@ export function parseConfig(
       ...(isObject(timings) ? { timings } : {}),
       ...(guard === undefined ? {} : { guard }),
       ...(sharedDevice === undefined ? {} : { sharedDevice }),
+      ...(lifetimes && { lifetimes }),
       ...(isEncrypted && encryption ? { encryption } : {}),
     }
   }

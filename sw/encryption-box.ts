@@ -32,21 +32,21 @@ export function splitRecord({ text, metadata, attachments, ...open }: Shape): [s
 /** What stays open reads as slots in which there are no attributes. Nothing, where there are none anyway. */
 export function splitSlots(slots: Slots): [secret: Shape, open: Slots] | undefined {
   const { context, session } = slots
-  const { values, dirty, sending } = context
+  const { values, dirty, sending, ends } = context
   const { routing, asked } = session
   const all = { ...values, ...dirty, ...sending, ...routing, ...asked?.routing, ...asked?.attributes }
   if (Object.keys(all).length === 0) return undefined
   const open = {
     ...slots,
-    context: { ...context, values: {}, dirty: {}, sending: null },
+    context: { ...context, values: {}, dirty: {}, sending: null, ends: {} },
     session: { ...session, routing: {}, asked: asked && { ...asked, routing: {}, attributes: {} } },
   }
-  return [{ values, dirty, sending, routing, asked }, open]
+  return [{ values, dirty, sending, ends, routing, asked }, open]
 }
 
-export function joinSlots(slots: Slots, { values, dirty, sending, routing, asked }: Shape): unknown {
+export function joinSlots(slots: Slots, { values, dirty, sending, ends, routing, asked }: Shape): unknown {
   const { context, session } = slots
-  return { ...slots, context: { ...context, values, dirty, sending }, session: { ...session, routing, asked } }
+  return { ...slots, context: { ...context, values, dirty, sending, ends }, session: { ...session, routing, asked } }
 }
 
 export async function encrypt(key: CryptoKey, plain: BufferSource): Promise<Box> {

@@ -25,7 +25,7 @@ export const SUPPLIES_MAX = 3
 export function setupOf(ports: Ports): Setup {
   const specs = Object.entries(ports.sources ?? {}).map(([name, { kind }]) => ({ name, refresh: kind }))
   const leases = specs.map((spec) => ({ ...spec, neededAt: 'request' as const }))
-  return { ...ports.platform, isBroker: isBroker(ports), leases, shared: ports.shared }
+  return { ...ports.platform, isBroker: isBroker(ports), leases, shared: ports.shared, lifetimes: ports.lifetimes }
 }
 
 export interface Desk {

@@ -12,6 +12,7 @@ import type {
   TokenSource,
   Vault,
 } from '../core/ports.ts'
+import type { Lifetimes } from '../core/lifetimes.ts'
 import type { Screen } from './engine-screen.ts'
 import type { Sharing } from './engine-shared.ts'
 import type { Crowd } from './engine-tell.ts'
@@ -34,5 +35,7 @@ export interface Ports {
   readonly crowd?: Crowd | undefined
   /** Strangers use the device, one after the other. */
   readonly shared?: Sharing | undefined
+  /** How long what is stored here is kept. */
+  readonly lifetimes?: Lifetimes | undefined
   stream(report: (report: StreamReport) => void): Stream
 }

@@ -4,6 +4,7 @@
 import { HoldfastError } from '../core/errors.ts'
 import { type Platform, type Pump, TIMINGS, type Timings, type TokenSource, type Vault } from '../core/ports.ts'
 import type { GuardConfig } from '../core/guard.ts'
+import { LIFETIMES, type Lifetimes } from '../core/lifetimes.ts'
 import { SHARED_GRACE_MS, SHARED_IDLE_MS, type SharedDevice } from '../core/shared.ts'
 import { type AnswerTo, type Caller, type Command, PROTOCOL_VERSION } from '../core/wire.ts'
 import { isCaller, isCommand } from '../core/wire-guards.ts'
@@ -36,6 +37,11 @@ export interface DeploymentConfig {
    * 5 000), nor `idleMs` without an act of the visitor (default 15 minutes). Default: `false`.
    */
   readonly sharedDevice?: boolean | Partial<SharedDevice>
+  /**
+   * How long what is stored here is kept, in milliseconds: `attributes` since each was last set, by name or by how that begins,
+   * `transcriptMs` since the service was last heard. Defaults: `identity_*` a day, `consent_*` 180 days, the transcript 97.
+   */
+  readonly lifetimes?: Partial<Lifetimes>
   /** `encryption` of `holdfast/encryption`, to seal what is stored of the conversation. Default: it is stored as it is. */
   readonly encryption?: () => Around
 }
@@ -100,8 +106,10 @@ async function engineOn(
   const shared = sharedDevice
     ? { ...SHARED, ...(sharedDevice !== true && sharedDevice), locks: tabLocksOf(deployment) }
     : undefined
+  const attributes = { ...LIFETIMES.attributes, ...config.lifetimes?.attributes }
+  const lifetimes = { ...LIFETIMES, ...config.lifetimes, attributes }
   const engine = new Engine(
-    { clock, random, store, channel, platform, vault, pump, screen, stream, sources, lent, shared, crowd },
+    { clock, random, store, channel, platform, vault, pump, screen, stream, sources, lent, shared, lifetimes, crowd },
     { incarnation, timings },
   )
   channel.listen((notice) => engine.hear(notice))

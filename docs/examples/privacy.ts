@@ -14,6 +14,14 @@ export async function follow(chat: Chat, tokenOfTheSite: string): Promise<void> 
   chat.on('signed-out', showNewVisitor)
 }
 
+/** A form before the chat: who it is, and what they agree to. */
+export async function agree(chat: Chat, email: string): Promise<void> {
+  // Only what was agreed to, and who said so: both end by themselves, after a day and half a year.
+  await chat.context.set({ identity_email: email, consent_recording: true })
+  // Taken back: at once, here and for the agent.
+  await chat.context.remove('consent_recording')
+}
+
 export async function signOut(chat: Chat): Promise<boolean> {
   try {
     const { verified } = await chat.logout({ unsent: 'refuse' })

@@ -163,6 +163,7 @@ export interface Options {
   readonly sources?: NonNullable<Ports['sources']>
   readonly lent?: readonly string[]
   readonly shared?: Ports['shared']
+  readonly lifetimes?: Ports['lifetimes']
   /** Asked before the vault does anything: what it throws, the vault throws. */
   readonly vaultFails?: () => void
 }
@@ -224,6 +225,7 @@ export function rig(options: Options = {}) {
     ...(options.sources && { sources: options.sources }),
     ...(options.lent && { lent: options.lent }),
     shared: options.shared,
+    lifetimes: options.lifetimes,
     stream(tell) {
       report = tell
       const { headSeq = 0 } = options

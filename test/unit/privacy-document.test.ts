@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { LIFETIMES } from '../../core/lifetimes.ts'
 import { STALE_AFTER_MS } from '../../core/sends.ts'
 import { SHARED_GRACE_MS, SHARED_IDLE_MS } from '../../core/shared.ts'
 import { channelOf, lifeLockOf, tabLockOf } from '../../core/wire.ts'
@@ -99,6 +100,13 @@ describe('docs/privacy.md', () => {
     expect(until('conversation')).toBe(
       `${days(conversationIdleMs)} days without a word, archived after ${days(conversationArchiveMs)} day, removed ${days(archiveReferenceMs)} days later`,
     )
+    const { attributes, transcriptMs } = LIFETIMES
+    expect(until('transcript')).toContain(`${days(transcriptMs)} days after the service was last heard`)
+    expect(transcriptMs).toBe(sessionMs + archiveReferenceMs)
+    expect(Object.keys(attributes)).toEqual(['identity_*', 'consent_*'])
+    const keptFor = (kind: string) => rows.find((cells) => cells[1]?.startsWith(`\`${kind}\``))?.[2]
+    expect(keptFor('identity_*')).toBe(`${days(attributes['identity_*'] ?? 0) * 24} h since it was last set`)
+    expect(keptFor('consent_*')).toBe(`${days(attributes['consent_*'] ?? 0)} days since it was last set`)
     expect(TEXT).toContain(`within \`graceMs\` (${SHARED_GRACE_MS / 1_000} s;`)
     expect(TEXT).toContain(`after \`idleMs\` (${SHARED_IDLE_MS / MINUTE} minutes)`)
   })
