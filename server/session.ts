@@ -10,6 +10,8 @@ export const REPLAYS_MAX = 5
 export const REPLAY_WINDOW_MS = 60_000
 /** How long the same key is still answered after the successor was first used: tabs that raced the winner. */
 export const REPLAY_GRACE_MS = 30_000
+/** So long after a rotation a request that opened the session, and was held up on its way, is known again by its key. */
+export const LATE_OPENING_MS = 10 * 60_000
 
 /** All refresh tokens descended from one first grant. Only the current generation is stored. */
 export type Family = {
@@ -231,7 +233,7 @@ export function admit(
 export type OpenInput = {
   /** The cookie's family and the generation on the cookie; absent where there was no genuine cookie. */
   presented?: { family: Family; generation: number }
-  /** The family that this very key opened before, its answer perhaps lost. */
+  /** The family that this very key opened or resumed last, its answer perhaps lost. */
   opened?: Family
   keyHash: string
 }
@@ -243,13 +245,26 @@ export type OpenSessionVerdict =
   /** A new session. `revoked`: store this family too. `succeeds`: take over the archive of this expired session. */
   | { type: 'created'; revoked?: Family; succeeds?: Family }
 
+/** Held up on its way until a refresh had gone by: at most two rotations ago, one of them by this very key. */
+function isLateOpening(
+  { family, generation }: NonNullable<OpenInput['presented']>,
+  opened: Family | undefined,
+  now: EpochMs,
+): boolean {
+  return opened?.id === family.id && generation >= family.generation - 2 && now - family.replaysSince < LATE_OPENING_MS
+}
+
 /** Opening resumes where it can: by the cookie, then by the key, else it begins anew. */
 export function openSession(input: OpenInput, now: EpochMs, lifetimeMs: number): OpenSessionVerdict {
   const { presented, opened, keyHash } = input
   if (presented !== undefined) {
     const verdict = rotate(presented.family, { generation: presented.generation, keyHash }, now, lifetimeMs)
     if (verdict.type === 'rotated' || verdict.type === 'replayed' || verdict.type === 'wait') return verdict
-    if (verdict.type === 'reuse') return { type: 'created', revoked: verdict.family }
+    if (verdict.type === 'reuse') {
+      // Nobody awaits it any more. Whoever does is no thief either, and may ask again: without the key it would be one.
+      if (isLateOpening(presented, opened, now)) return { type: 'wait', retryAfterMs: REPLAY_GRACE_MS }
+      return { type: 'created', revoked: verdict.family }
+    }
     const isNewest = presented.generation >= presented.family.generation - 1
     if (verdict.type === 'invalid' && verdict.reason === 'expired' && isNewest) {
       return { type: 'created', succeeds: presented.family, revoked: revoke(presented.family, 'succeeded', now) }

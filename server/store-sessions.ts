@@ -93,6 +93,7 @@ export class SessionStore {
     if (verdict.type === 'wait') return verdict
     if (verdict.type !== 'created') {
       await saveFamily(q, verdict.family)
+      if (verdict.type === 'rotated') await this.#noteOpening(q, request, opened, verdict.family)
       const session = await seen(q, verdict.family, now, this.#lifetimeMs)
       if (session !== null) return { type: verdict.type, session, family: verdict.family, expiredConversationIds: [] }
     }
@@ -109,6 +110,13 @@ export class SessionStore {
       ...(succeeds !== undefined && { succeeds: succeeds.sessionId }),
       ...(isReuse && verdict.revoked !== undefined && { reusedFamilyId: verdict.revoked.id }),
     }
+  }
+
+  /** A copy of this request that is held up is known by its key. */
+  async #noteOpening(q: Query, request: OpenRequest, former: Family | undefined, family: Family): Promise<void> {
+    if (former?.id === family.id) return
+    if (former !== undefined) await q('update refresh_family set open_key = null where id = $1', [former.id])
+    await q('update refresh_family set open_key = $2 where id = $1', [family.id, openKey(request)])
   }
 
   /** The presented family, if it is of this deployment: a cookie of another one does not count here. */

@@ -195,8 +195,9 @@ export class Network implements Cable {
   #isHopeless(request: Request, askedAt: number): boolean {
     if (!request.isCopy && this.world.now - askedAt < LATE_MS) return false
     const token = request.body.refresh_token
-    const key = request.key ?? (request.body.refreshKey as string | undefined)
-    if (this.#service.isSpent(typeof token === 'string' ? token : request.cookie, key)) return true
+    const opening = request.body.refreshKey as string | undefined
+    const [key, openedId] = [request.key ?? opening, this.#service.openedBy(opening)]
+    if (this.#service.isSpent(typeof token === 'string' ? token : request.cookie, key, openedId)) return true
     if (isSignIn(request)) return askedAt < this.#soughtAt
     return request.method === 'PATCH' && askedAt < this.#patchedAt
   }

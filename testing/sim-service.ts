@@ -85,10 +85,19 @@ export class SimService extends SimTokens {
     if (verdict.type === 'wait') return verdict.retryAfterMs
     if (verdict.type !== 'created') {
       this.families.set(verdict.family.id, verdict.family)
+      if (verdict.type === 'rotated') this.#noteOpening(key, verdict.family.id)
       if (this.#seen(verdict.family.sessionId)) return { verdict, family: verdict.family }
     }
     return { verdict, family: this.#create(key, verdict) }
   }
+
+  #noteOpening(key: string, familyId: string): void {
+    for (const [former, id] of this.#openKeys) if (id === familyId) this.#openKeys.delete(former)
+    this.#openKeys.set(key, familyId)
+  }
+
+  /** Which family this key opened or resumed last. */
+  openedBy = (key: string | undefined): string | undefined => this.#openKeys.get(key ?? '')
 
   #create(key: string, verdict: OpenSessionVerdict): Family {
     if (verdict.type === 'created' && verdict.revoked !== undefined) this.#store(verdict.revoked)

@@ -1,7 +1,7 @@
 // The tokens of the simulated session service: made here, readable here only, and marked so that a leak is found.
 // When a family rotates or ends is decided in sim-service.ts.
 
-import { confirm, type Family, isLive } from '../server/session.ts'
+import { confirm, type Family, isLive, LATE_OPENING_MS } from '../server/session.ts'
 import type { Dice } from './dice.ts'
 
 export interface Access {
@@ -67,12 +67,17 @@ export class SimTokens {
     return { access_token: token, token_type: 'Bearer', expires_in: accessMs / 1000, scope: 'chat' }
   }
 
-  /** Does this token lie two rotations back, or one under another key? To any service whoever brings it is a thief. */
-  isSpent(token: string | undefined, key: string | undefined): boolean {
+  /**
+   * Does this token lie two rotations back, or one under another key? To any service whoever brings it is a thief.
+   *
+   * @param openedId the family that the key has opened, where it is an opening
+   */
+  isSpent(token: string | undefined, key: string | undefined, openedId?: string): boolean {
     const presented = this.readRefresh(token)
     const family = presented && this.families.get(presented.familyId)
     if (family === undefined || presented === undefined) return false
     const behind = family.generation - presented.generation
+    if (openedId === family.id && this.now() - family.replaysSince < LATE_OPENING_MS) return behind > 2
     return behind > 1 || (behind === 1 && family.confirmedAt !== null && key !== family.keyHash)
   }
 

@@ -9,6 +9,7 @@ import {
   type ConversationState,
   confirm,
   type Family,
+  LATE_OPENING_MS,
   mayEnter,
   mergeAttributes,
   newFamily,
@@ -228,6 +229,22 @@ describe('opening a session', () => {
     expect(verdict.revoked.revokeReason).toBe('succeeded')
     const again = openSession({ keyHash: 'k1', presented: { family: verdict.revoked, generation: 1 } }, late, LIFE_MS)
     expect(again).toEqual({ type: 'created' })
+  })
+
+  test.each([
+    { is: 'of the opening, behind a refresh', generation: 2, from: 1, by: 'opened', afterMs: 0, gets: 'wait' },
+    { is: 'of a resumption, behind a refresh', generation: 3, from: 1, by: 'opened', afterMs: 0, gets: 'wait' },
+    { is: 'behind two refreshes', generation: 4, from: 1, by: 'opened', afterMs: 0, gets: 'created' },
+    { is: 'hours later', generation: 2, from: 1, by: 'opened', afterMs: LATE_OPENING_MS, gets: 'created' },
+    { is: 'of another family', generation: 2, from: 1, by: 'other', afterMs: 0, gets: 'created' },
+    { is: 'by a key that opened nothing', generation: 2, from: 1, by: 'nobody', afterMs: 0, gets: 'created' },
+  ])('[SV95] a late copy $is: $gets', ({ generation, from, by, afterMs, gets }) => {
+    const family: Family = { ...rotated(), generation, keyHash: 'of the refresh', confirmedAt: T0 }
+    const opened = { opened: family, other: { ...family, id: 'other' }, nobody: undefined }[by]
+    const input = { keyHash: 'of the opening', presented: { family, generation: from }, ...(opened && { opened }) }
+    const verdict = openSession(input, T0 + afterMs, LIFE_MS)
+    expect(verdict.type).toBe(gets)
+    expect('revoked' in verdict).toBe(gets === 'created')
   })
 
   test('[SV8] a spent cookie revokes its family and inherits nothing', () => {

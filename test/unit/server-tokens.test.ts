@@ -248,6 +248,29 @@ describe('refreshing', () => {
     expect(await count('refresh_requests_total')).toBe(50)
   })
 
+  test.each([
+    { by: 'a resumption', resumes: true },
+    { by: 'the opening itself', resumes: false },
+  ])('[SV95] a late copy of $by behind a refresh is told to wait; with another key it is a thief', async (row) => {
+    const visitor = new Visitor(service)
+    await visitor.open('opening-key')
+    const early = visitor.cookie
+    if (row.resumes) await visitor.open('resuming-key')
+    const { body } = await visitor.refresh(freshKey())
+    expect(await works(visitor, body.access_token)).toBe(200)
+    const now = visitor.cookie
+    visitor.cookie = early
+    const late = await visitor.open(row.resumes ? 'resuming-key' : 'opening-key')
+    expect([late.status, Number(late.headers.get('Retry-After')) > 0]).toEqual([429, true])
+    expect(late.headers.get('Set-Cookie')).toBeNull()
+    expect(await works(visitor, body.access_token)).toBe(200)
+    visitor.cookie = now
+    expect((await visitor.refresh(freshKey())).status).toBe(200)
+    visitor.cookie = early
+    expect((await visitor.open(freshKey())).status).toBe(201)
+    expect(await works(visitor, body.access_token)).toBe(401)
+  })
+
   test('[SV8] a token whose successor was used revokes the family, with all its tokens', async () => {
     const { visitor, token } = await bearer()
     const successor = (await visitor.refresh(freshKey(), token)).body
