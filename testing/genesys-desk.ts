@@ -171,7 +171,7 @@ const ok = (body: unknown): DeskAnswer => ({ status: 200, body })
 /** A file that comes without words is told by its name. */
 function wordsOf(text: string, { content = [] }: GenesysEntity): string {
   const names = content.map((part) => (part as { attachment?: { filename?: string } }).attachment?.filename)
-  const files = names.filter((name) => name !== undefined).map((name) => `📎 ${name}`)
+  const files = names.filter((name) => name !== undefined).map((name) => `File: ${name}`)
   return [text, ...files].filter((word) => word !== '').join('\n')
 }
 

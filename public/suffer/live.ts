@@ -67,6 +67,15 @@ function makeStateGauge(): { element: HTMLElement; render(state: State): void } 
   }
 }
 
+const DAY_S = 24 * 60 * 60
+
+/** Minutes and seconds; what takes days is no countdown. */
+export function clockOf(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  if (seconds >= 2 * DAY_S) return `${Math.floor(seconds / DAY_S)} days`
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
+}
+
 function makeLeaseGauge(): { element: HTMLElement; render(lease: State['lease']): void } {
   const status = h('span', {}, 'none')
   const left = h('span', { class: 'countdown' }, '')
@@ -78,9 +87,7 @@ function makeLeaseGauge(): { element: HTMLElement; render(lease: State['lease'])
 
   function tick(): void {
     const leftMs = lease.expiresAt === undefined ? 0 : Math.max(0, lease.expiresAt - Date.now())
-    const seconds = Math.round(leftMs / 1000)
-    const clock = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
-    setText(left, lease.expiresAt === undefined ? '' : `${clock} left`)
+    setText(left, lease.expiresAt === undefined ? '' : `${clockOf(leftMs)} left`)
     bar.style.width = wholeMs === 0 ? '0' : `${(100 * leftMs) / wholeMs}%`
   }
 

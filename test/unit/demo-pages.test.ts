@@ -26,6 +26,7 @@ import {
 } from '../../public/shop/basket.ts'
 import { findProducts, PRODUCTS } from '../../public/shop/products.ts'
 import { happeningsOf } from '../../public/suffer/happenings.ts'
+import { clockOf } from '../../public/suffer/live.ts'
 import type { State } from '../../src/index.ts'
 
 const state = (change: Partial<State> = {}): State => ({
@@ -82,6 +83,17 @@ describe('the cart', () => {
     expect(findProducts('all', 'BELL ship').map(({ id }) => id)).toEqual(['bell'])
     expect(findProducts('wear', 'bell')).toEqual([])
   })
+})
+
+test('[DM3] what a token has left is a countdown, or days', () => {
+  expect([0, 59_400, 61_000, 3_600_000, 47 * 3_600_000].map(clockOf)).toEqual([
+    '0:00',
+    '0:59',
+    '1:01',
+    '60:00',
+    '2820:00',
+  ])
+  expect([48 * 3_600_000, 400 * 24 * 3_600_000 - 1].map(clockOf)).toEqual(['2 days', '400 days'])
 })
 
 describe('the words of the widget', () => {
