@@ -53,11 +53,11 @@ export class Auditor extends IdentityAuditor implements TabEvents {
   #judged = ''
 
   circumstances(): readonly string[] {
-    const { lives, disk, skewMs } = this.browser
+    const { lives, disk, skewMs, isPageHost } = this.browser
     const lease = disk.slots?.lease
     const isLate = lease?.status === 'held' && lease.grant.expiresAt < this.browser.clock()
     return [
-      ...(lives.length > 1 ? ['while two workers lived'] : []),
+      ...(lives.length > 1 ? [isPageHost ? 'while several pages ran an engine' : 'while two workers lived'] : []),
       ...(isLate ? ['after the token had run out'] : []),
       ...(skewMs !== 0 ? ['with a clock that is off'] : []),
     ]

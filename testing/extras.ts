@@ -15,6 +15,8 @@ export interface Extras {
   readonly isMemory: boolean
   /** The visitor signs in now and then, as one user and as another. */
   readonly signIns: boolean
+  /** There is no service worker: each tab runs the engine. */
+  readonly isPageHost: boolean
 }
 
 /** Chosen so that every seed that had failed before there were extras runs without them. */
@@ -27,18 +29,30 @@ const EVICT_MEAN_MS_MIN = 8_000
 /** By a die of its own again, for the same reason. */
 const SIGN_IN_SALT = 0x8b
 
-export const PLAIN: Extras = { files: 0, evictMeanMs: 0, workerFrozenMeanMs: 0, isMemory: false, signIns: false }
+/** By one more die. */
+const PAGE_SALT = 0x39
+
+export const PLAIN: Extras = {
+  files: 0,
+  evictMeanMs: 0,
+  workerFrozenMeanMs: 0,
+  isMemory: false,
+  signIns: false,
+  isPageHost: false,
+}
 
 export function drawExtras(seed: number): Extras {
   const dice = new Dice(seed ^ SALT)
   const [files, evict] = [dice.draw(), dice.draw()]
   const holder = new Dice(seed ^ HOLDER_SALT)
   const frozen = holder.draw()
+  const isPageHost = new Dice(seed ^ PAGE_SALT).chance(0.15)
   return {
     files: dice.chance(0.4) ? FILES_MAX * files : 0,
     evictMeanMs: dice.chance(0.4) ? EVICT_MEAN_MS_MIN / (0.1 + 0.9 * evict) : 0,
+    isPageHost,
     workerFrozenMeanMs: holder.chance(0.4) ? FROZEN_MEAN_MS_MIN / (0.1 + 0.9 * frozen) : 0,
-    isMemory: holder.chance(0.2),
+    isMemory: holder.chance(0.2) && !isPageHost,
     signIns: new Dice(seed ^ SIGN_IN_SALT).chance(0.25),
   }
 }

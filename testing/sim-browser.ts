@@ -14,6 +14,8 @@ export interface BrowserOptions {
   readonly vaultMode: Vault['mode']
   readonly timings?: Timings
   readonly plant: Plant
+  /** No service worker: each tab runs the engine itself, which lives, freezes and dies with it. */
+  readonly isPageHost?: boolean
   /** Another platform than the session service. */
   readonly platform?: (deps: SimPlatformDeps) => Platform
   /** Sees everything that leaves a worker. */
@@ -47,6 +49,7 @@ export class SimBrowser {
   readonly vaultMode: Vault['mode']
   readonly timings: Timings | undefined
   readonly platform: BrowserOptions['platform']
+  readonly isPageHost: boolean
   faults: Faults
   tabs: SimTab[] = []
   /** What its clock shows more than the true time. */
@@ -67,6 +70,7 @@ export class SimBrowser {
     this.vaultMode = options.vaultMode
     this.timings = options.timings
     this.platform = options.platform
+    this.isPageHost = options.isPageHost ?? false
     this.#options = options
   }
 
@@ -83,8 +87,17 @@ export class SimBrowser {
     return this.world.dice.between(0.2, 3)
   }
 
-  /** Gives the active worker, and starts one where there is none. */
-  worker(use: (life: Life) => void): void {
+  /** The engine in a page. */
+  hosted(tab: SimTab): Life {
+    const life = this.#begin()
+    // Nothing kills the engine but what kills its page.
+    life.whenDead(() => tab.close(false))
+    return life
+  }
+
+  /** Gives the worker that calls of this tab go to, and starts one where there is none. */
+  worker(tab: SimTab, use: (life: Life) => void): void {
+    if (tab.host !== undefined) return use(tab.host)
     if (this.active?.isAlive) return use(this.active)
     this.#waiting.push(use)
     if (this.#waiting.length > 1) return
@@ -140,7 +153,7 @@ export class SimBrowser {
   /** A new version takes over; the old one lives on for a while, and keeps the pump. */
   update(): void {
     const old = this.active
-    if (old === undefined) return
+    if (old === undefined || this.isPageHost) return
     this.#begin()
     this.after(this.world.dice.between(0, OVERLAP_MS_MAX), () => old.die('replaced'))
   }

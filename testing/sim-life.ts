@@ -94,7 +94,8 @@ export class Life {
   }
 
   #watchRest(): void {
-    const { world } = this.browser
+    const { world, isPageHost } = this.browser
+    if (isPageHost) return
     const ms = this.#held > 0 ? IDLE_MS / 2 : this.#restAt - world.now
     if (ms <= 0) return this.die('idle')
     world.after(ms, () => this.isAlive && this.#watchRest(), true)

@@ -32,6 +32,8 @@ export interface TabEvents {
 export class SimTab {
   readonly id: string
   readonly browser: SimBrowser
+  /** The engine in this page, where there is no service worker. */
+  readonly host: Life | undefined
   snapshot: Snapshot | undefined
   isFrozen = false
   isClosed = false
@@ -53,6 +55,7 @@ export class SimTab {
     this.id = id
     this.#events = events
     browser.tabs.push(this)
+    this.host = browser.isPageHost ? browser.hosted(this) : undefined
   }
 
   get epoch(): string {
@@ -140,7 +143,7 @@ export class SimTab {
 
   #post(work: (life: Life) => Promise<unknown> | undefined): void {
     const { browser } = this
-    browser.worker((life) => browser.after(browser.hop(), () => life.isAlive && life.event(() => work(life))))
+    browser.worker(this, (life) => browser.after(browser.hop(), () => life.isAlive && life.event(() => work(life))))
   }
 
   ping(): void {
@@ -224,13 +227,15 @@ export class SimTab {
     this.#events.sees(this, snapshot)
   }
 
-  freeze(): void {
+  freeze(ms: number): void {
     this.isFrozen = true
+    this.host?.freeze(ms)
   }
 
   thaw(): void {
     if (!this.isFrozen) return
     this.isFrozen = false
+    this.host?.thaw()
     const held = this.#held
     this.#held = []
     for (const run of held) this.#here(run)
@@ -247,5 +252,6 @@ export class SimTab {
     this.isClosed = true
     this.#unalarm()
     this.browser.tabs = this.browser.tabs.filter((tab) => tab !== this)
+    this.host?.die('its page is closed')
   }
 }

@@ -35,6 +35,8 @@ const STARTS_AT = Date.UTC(2026, 0, 5, 9)
 /** Everything that waits has finished by then: a deadline, the longest backoff and the longest Retry-After, with room. */
 export const HEALING_MS = 4 * MINUTE_MS
 const SERVER_DOWN_MS_MAX = 8_000
+/** Who has lost the last tab opens another after about this. */
+const ABSENT_MEAN_MS = 10_000
 const TAIL_LINES = 60
 /** Rows of the present conversation that never make way: more than are shown. */
 const KEPT_ROWS = 60
@@ -66,7 +68,9 @@ class Simulation {
     const network = new Network(world, service, feeds, faults, audit)
     const drawnMode = dice.pick(['broker', 'persistent'] as const)
     const vaultMode = extras.isMemory ? 'memory' : drawnMode
-    const browser = new SimBrowser(world, network, faults, { vaultMode, plant, emitted: (what) => audit.emitted(what) })
+    const { isPageHost } = extras
+    const emitted = (what: unknown) => audit.emitted(what)
+    const browser = new SimBrowser(world, network, faults, { vaultMode, plant, isPageHost, emitted })
     audit.service = service
     // Whoever comes back too late begins anew, as often as that happens.
     if (hasShortSessions) audit.excusedSessions = Number.POSITIVE_INFINITY
@@ -98,6 +102,7 @@ class Simulation {
       if (dice.chance(0.5)) network.freezesRefreshMs = ms
       else browser.active?.freeze(ms)
     })
+    this.#every(isPageHost ? ABSENT_MEAN_MS : 0, () => browser.tabs.length === 0 && visitor.openTab())
     this.#every(extras.evictMeanMs, () => world.note(`disk lets ${browser.disk.evict(KEPT_ROWS)} rows go`))
     this.#misfortunes()
   }
@@ -141,8 +146,9 @@ class Simulation {
     })
     this.#every(faults.tabFrozenMeanMs, () => {
       const frozen = tab()
-      frozen?.freeze()
-      browser.after(dice.wait(20_000), () => frozen?.thaw())
+      const ms = dice.wait(20_000)
+      frozen?.freeze(ms)
+      browser.after(ms, () => frozen?.thaw())
     })
     this.#every(faults.tabClosedMeanMs, () => {
       tab()?.close(dice.chance(0.5))

@@ -72,6 +72,12 @@ test('[SIM9] a worker is frozen in some runs, and keeps its tokens in memory in 
   expect(share(({ isMemory }) => isMemory)).toBeCloseTo(0.2, 1)
 })
 
+test('[SIM11] in some runs there is no service worker, and each tab runs the engine', () => {
+  const runs = seedsFrom('extras', 400).map(drawExtras)
+  expect(runs.filter(({ isPageHost }) => isPageHost).length / runs.length).toBeCloseTo(0.15, 1)
+  for (const { seed } of [...REGRESSIONS, ...LATER]) expect(drawExtras(seed).isPageHost).toBe(false)
+})
+
 /** What must have happened to a refresh in one run or another, or the simulation proves nothing of it. */
 const MARKS = [
   'request lost',
@@ -83,6 +89,7 @@ const MARKS = [
   'answered behind a logout',
   'answered to the next identity',
   'while two workers lived',
+  'while several pages ran an engine',
   'after the token had run out',
   'with a clock that is off',
   'heard late by a frozen worker',
