@@ -389,7 +389,7 @@ describe('tokens', () => {
     expect(play.types()).toEqual(['open'])
   })
 
-  test.each([{ jump: HOUR }, { jump: -HOUR }])(
+  test.each([{ jump: HOUR }, { jump: -HOUR }, { jump: -87_600 * HOUR }])(
     '[LE19] a clock that jumps by $jump ms makes one refresh chain, and the work goes on',
     async ({ jump }) => {
       const play = await live()
@@ -404,6 +404,16 @@ describe('tokens', () => {
       expect(play.types()).toEqual(['send'])
     },
   )
+
+  test('[LE19] a clock that jumps ten years ahead makes one opening, for the session may have ended', async () => {
+    const play = await live()
+    await play.after(87_600 * HOUR)
+    expect(play.types()).toEqual(['open'])
+    await play.opened({ expiresAt: play.now + 24 * HOUR })
+    const asked = play.types()
+    await play.after(MINUTE)
+    expect([asked, play.types()]).toEqual([['make'], ['make']])
+  })
 
   test('[LE19] nothing that waits for its turn waits longer because the clock was set back', async () => {
     const play = await live()
