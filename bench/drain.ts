@@ -23,6 +23,10 @@ async function raceOf(conversations: number, messages: number): Promise<readonly
     const texts = Array.from({ length: messages }, (_, index) => `message ${index} ${'x'.repeat(100)}`)
     const url = lab.service.url.replace('127.0.0.1', 'localhost')
     for (let round = 0; round < ROUNDS; round++) {
+      // As ours does, it meets a service that has just started, and has nothing translated yet.
+      await lab.service.kill()
+      await lab.service.start()
+      await page.evaluate(untilLive)
       const ids = (await page.evaluate((value) => globalThis.floor('drain', value), {
         url,
         deployments,
@@ -66,6 +70,20 @@ async function connectAll(deployments: readonly string[]): Promise<void> {
   const worker = '/holdfast/sw.js?config=/holdfast/config.json'
   globalThis.chats = await Promise.all(
     deployments.map((deployment) => globalThis.holdfast.connect({ worker, deployment })),
+  )
+}
+
+async function untilLive(): Promise<void> {
+  globalThis.dispatchEvent(new Event('online'))
+  await Promise.all(
+    globalThis.chats.map(
+      (chat) =>
+        new Promise<void>((resolve) => {
+          const stop = chat.subscribe(({ phase }) => {
+            if (phase === 'live') queueMicrotask(() => (stop(), resolve()))
+          })
+        }),
+    ),
   )
 }
 

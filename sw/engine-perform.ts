@@ -11,11 +11,12 @@ import type { Slots } from '../core/state.ts'
 import { attach } from './engine-attach.ts'
 import { part } from './engine-part.ts'
 import type { Ports } from './engine-ports.ts'
+import { PAUSE_MS_MAX } from './engine-tell.ts'
 import { dated, isLack, type Token, Tokens } from './engine-tokens.ts'
 
 /**
  * While a run is being sent, acknowledgements and echoes wait so long for company: they share a turn. Killed meanwhile,
- * the entries are sent again with their keys.
+ * the entries are sent again with their keys. Where many deployments look at once, each leaves the others their time.
  */
 const GATHER_MS = 200
 
@@ -44,8 +45,9 @@ export class Performer {
       if (this.#live === undefined) return
       const { conversationId, generation } = this.#live
       const input: Input = { type: 'stream', report: heard, conversationId, generation }
-      if (this.#runs > 0 && heard.type === 'rows') this.#gather(input)
-      else report(input)
+      if (this.#runs > 0 && heard.type === 'rows' && heard.rows.every(({ key }) => key)) return this.#gather(input)
+      this.#flush()
+      report(input)
     })
   }
 
@@ -261,9 +263,9 @@ export class Performer {
   }
 
   #gather(input: Input): void {
-    const { clock } = this.#ports
-    this.#gathered.push(input)
-    if (this.#gathered.length === 1) clock.alarm(clock.now() + GATHER_MS, () => this.#flush())
+    const { clock, crowd } = this.#ports
+    const waitMs = Math.min(GATHER_MS * (crowd?.size || 1), PAUSE_MS_MAX)
+    if (this.#gathered.push(input) === 1) clock.alarm(clock.now() + waitMs, () => this.#flush())
   }
 
   #flush(): void {

@@ -8,7 +8,7 @@ import type { Snapshot } from '../core/wire.ts'
 export const CHANGED_INTERVAL_MS = 20
 /** The pause is so many times as long as the look before it took: on a busy machine the work comes first. */
 const PAUSE_FACTOR = 5
-const PAUSE_MS_MAX = 1_000
+export const PAUSE_MS_MAX = 1_000
 
 /** How many engines of one worker are looking again and again: each pauses for all of them. */
 export interface Crowd {
@@ -62,7 +62,7 @@ export function teller({ clock, channel, crowd = { size: 0 } }: Told, look: () =
         )
       told = newest
       channel.publish({ v: 1, type: 'changed', rev: told })
-      const restMs = (clock.now() - startedAt) * PAUSE_FACTOR * crowd.size
+      const restMs = (clock.now() - startedAt) * PAUSE_FACTOR * crowd.size ** 2
       const pauseMs = Math.min(Math.max(CHANGED_INTERVAL_MS, restMs), PAUSE_MS_MAX)
       await new Promise<void>((resolve) => clock.alarm(clock.now() + pauseMs, resolve))
     }

@@ -164,6 +164,7 @@ export interface Options {
   readonly lent?: readonly string[]
   readonly shared?: Ports['shared']
   readonly lifetimes?: Ports['lifetimes']
+  readonly crowd?: Ports['crowd']
   /** Asked before the vault does anything: what it throws, the vault throws. */
   readonly vaultFails?: () => void
 }
@@ -226,6 +227,7 @@ export function rig(options: Options = {}) {
     ...(options.lent && { lent: options.lent }),
     shared: options.shared,
     lifetimes: options.lifetimes,
+    crowd: options.crowd,
     stream(tell) {
       report = tell
       const { headSeq = 0 } = options

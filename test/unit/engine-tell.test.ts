@@ -25,11 +25,11 @@ async function pauseWith(lookMs: number, crowd: Crowd): Promise<number> {
   return second - lookMs - first
 }
 
-test('[EN23] a look that takes longer is followed by a longer pause, and by one for each other deployment that looks', async () => {
+test('[EN23] a look that takes longer is followed by a longer pause, and by one that grows with the square of those that look', async () => {
   expect(await pauseWith(0, { size: 0 })).toBe(CHANGED_INTERVAL_MS)
   const alone = await pauseWith(LOOK_MS, { size: 0 })
   expect(alone).toBeGreaterThan(CHANGED_INTERVAL_MS)
-  expect(await pauseWith(LOOK_MS, { size: 3 })).toBe(4 * alone)
+  expect(await pauseWith(LOOK_MS, { size: 3 })).toBe(16 * alone)
 })
 
 test('[EN23] who has told everything is no longer one of those that look', async () => {

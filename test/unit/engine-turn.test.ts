@@ -268,4 +268,38 @@ describe('a run', () => {
     await clock.advance(2_000)
     expect(sent).toEqual(['a', 'b', 'b', 'c'])
   })
+
+  test.each([
+    { crowd: 0, waitMs: 200 },
+    { crowd: 3, waitMs: 600 },
+    { crowd: 10, waitMs: 1_000 },
+  ])('[EN24] its answers share a turn after $waitMs ms while $crowd deployments look', async ({ crowd, waitMs }) => {
+    const open: (() => void)[] = []
+    const send = ({ message: { key } }: { message: { key: string } }) =>
+      new Promise<Outcome<{ id: string; seq: number; at: number }>>((resolve) => {
+        open.push(() => resolve({ ok: true, value: { id: key, seq: open.length, at: NOW } }))
+      })
+    const { enqueue, clock, log, hear } = await liveRig({ platform: { send }, crowd: { size: crowd } })
+    await enqueue('a', 'b', 'c')
+    // The tab has been told.
+    await clock.advance(100)
+    log.length = 0
+    for (const answer of [1, 2]) {
+      open.at(-1)?.()
+      await clock.advance(answer)
+    }
+    expect(log).toEqual([])
+    await clock.advance(waitMs - 4)
+    expect(log).toEqual([])
+    await clock.advance(2)
+    expect(log.filter((line) => line === 'commit')).toHaveLength(1)
+
+    // Somebody else says something: with it comes whatever is gathered.
+    log.length = 0
+    open.at(-1)?.()
+    await drained()
+    hear({ type: 'rows', rows: [row(9, { role: 'agent' })] })
+    await clock.advance(0)
+    expect(log.filter((line) => line === 'commit').length).toBeGreaterThan(0)
+  })
 })
