@@ -6,7 +6,8 @@ import { findBrowser } from './scripts/browsers.mjs'
 type Project = NonNullable<PlaywrightTestConfig['projects']>[number]
 
 /** Nothing in these files needs what only Chromium can be told. */
-const EVERY_ENGINE = /(api|attachments|bad-disk|bad-input|hub|insecure|main|page|tabs|versions)\.spec\.ts$/
+const EVERY_ENGINE =
+  /(api|attachments|bad-disk|bad-input|hub|insecure|main|page|tabs|versions|wipe|guard|lifetimes)\.spec\.ts$/
 
 const CHROMIUM_ARGS = [
   '--disable-gpu',

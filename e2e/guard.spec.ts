@@ -81,7 +81,7 @@ test('[PG30] attributes that make no sense, or are too much, are errors, and not
   const large = await failureOf(tab.page, () => globalThis.chat.context.set({ a: 'x'.repeat(1_048_576), b: 'small' }))
   expect(large).toMatchObject({ name: 'HoldfastError', code: 'CONTEXT_TOO_LARGE' })
   expect(large?.message.length).toBeLessThan(300)
-  expect(await known(world)).toEqual({ cart: '12.00' })
+  await expect.poll(() => known(world)).toEqual({ cart: '12.00' })
   expect((await tab.state()).context).toEqual({ cart: '12.00' })
 
   // Names that other programs stumble over are names, and half of a character harms nothing.

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type BrowserContext, chromium } from '@playwright/test'
+import { type BrowserContext, chromium, firefox, webkit } from '@playwright/test'
 import { type Options, startWorld, test } from './fixtures.ts'
 
 export interface OnDisk {
@@ -18,7 +18,9 @@ export async function withProfile(options: Partial<Options>, use: (on: OnDisk) =
   const profile = mkdtempSync(join(tmpdir(), 'holdfast-profile-'))
   const contexts: BrowserContext[] = []
   const launch = async () => {
-    const context = await chromium.launchPersistentContext(profile, { ...test.info().project.use.launchOptions })
+    const { browserName = 'chromium', channel, launchOptions } = test.info().project.use
+    const options = { ...launchOptions, ...(channel !== undefined && { channel }) }
+    const context = await { chromium, firefox, webkit }[browserName].launchPersistentContext(profile, options)
     contexts.push(context)
     return context
   }

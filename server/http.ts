@@ -65,6 +65,8 @@ export function httpApp(parts: Parts): Hono<Env> {
 function aroundAll(parts: Parts): MiddlewareHandler<Env> {
   const { settings, metrics } = parts
   return async (c, next) => {
+    // Firefox keeps answers of every method, with their addresses, unless told otherwise. Reads say what holds for them.
+    if (c.req.method !== 'GET') c.header('Cache-Control', 'no-store')
     const origin = c.req.header('Origin')
     const isAllowed = isAllowedSomewhere(settings, origin, c.req.header('Host'))
     if (!isAllowed) c.res = problem(c, 'origin-not-allowed')

@@ -72,6 +72,22 @@ describe('conversations', () => {
     })
   })
 
+  test('[SV96] what changes something is answered for no cache', async () => {
+    const visitor = new Visitor(service)
+    const conversation = await visitor.begin()
+    const attributes = { customAttributes: { a: '1' } }
+    const answers = [
+      await visitor.open(),
+      await visitor.say(conversation, 'hello'),
+      await visitor.call(path(conversation.id), { method: 'PATCH', body: attributes }),
+      await visitor.call(`${path(conversation.id)}/close`, { method: 'POST' }),
+      await visitor.start(),
+      await visitor.say(conversation, 'too late'),
+    ]
+    expect(answers.map(({ headers }) => headers.get('Cache-Control'))).toEqual(answers.map(() => 'no-store'))
+    expect((await visitor.list(conversation.id)).headers.get('Cache-Control')).toBe('private, no-cache')
+  })
+
   test('[SV16] attributes merge key by key under If-Match; a conflict carries the present value', async () => {
     const visitor = new Visitor(service)
     const { id } = (await visitor.open()) && (await visitor.start({ customAttributes: { cart: '1', page: '/' } })).body
