@@ -58,6 +58,23 @@ test('[FH2] the calls of a page get the token in the worker; one refused token m
   expect(bearers(api).every((header) => header?.startsWith('Bearer '))).toBe(true)
 })
 
+test('[FH3] a post whose token is refused is made again with the next, and the same body', async ({
+  world,
+  api,
+  issuer,
+}) => {
+  api.accepts = issuer.accepts
+  await own(world, issuer, api)
+  const page = await controlled(world, issuer)
+  const status = await page.evaluate(async (url) => {
+    const headers = { 'content-type': 'application/json', 'idempotency-key': 'key-1' }
+    return (await fetch(url, { method: 'POST', body: '{"a":1}', headers })).status
+  }, `${api.url}/v1`)
+  expect([status, issuer.posts.length]).toEqual([200, 1])
+  expect(api.calls.map(({ body }) => body)).toEqual(['{"a":1}', '{"a":1}'])
+  expect(new Set(bearers(api)).size).toBe(2)
+})
+
 test('[FH5] without a lease the page reads a typed 401, and nothing was sent', async ({ world, api, issuer }) => {
   await own(world, issuer, api)
   const page = await controlled(world, issuer, null)
