@@ -1,6 +1,7 @@
 // Real browsers. Chromium is the one every machine gets; Firefox and WebKit are projects where they are found.
 // The tests start their own servers on free ports, so each test has an origin, and with it a storage, of its own.
 import { defineConfig, type PlaywrightTestConfig } from '@playwright/test'
+import { hasWebKitGtk } from './e2e/webkit-gtk.ts'
 import { findBrowser } from './scripts/browsers.mjs'
 
 type Project = NonNullable<PlaywrightTestConfig['projects']>[number]
@@ -8,6 +9,9 @@ type Project = NonNullable<PlaywrightTestConfig['projects']>[number]
 /** Nothing in these files needs what only Chromium can be told. */
 const EVERY_ENGINE =
   /(api|attachments|bad-disk|bad-input|hub|insecure|main|page|tabs|versions|wipe|guard|lifetimes)\.spec\.ts$/
+
+/** Not driven by Playwright, which only runs the tests: a project where it is found. */
+const OWN_DRIVER = /webkit-gtk\.spec\.ts$/
 
 const CHROMIUM_ARGS = [
   '--disable-gpu',
@@ -23,6 +27,7 @@ async function chromium(): Promise<Project> {
   const found = await findBrowser('chromium')
   return {
     name: 'chromium',
+    testIgnore: OWN_DRIVER,
     use: {
       browserName: 'chromium',
       launchOptions: { args: CHROMIUM_ARGS, ...(found?.source === 'system' && { executablePath: found.path }) },
@@ -50,6 +55,7 @@ async function webkit(): Promise<Project | undefined> {
   return { name: 'webkit', testMatch: EVERY_ENGINE, use: { browserName: 'webkit' } }
 }
 
+const gtk = hasWebKitGtk ? [{ name: 'webkit-gtk', testMatch: OWN_DRIVER }] : []
 const optional = process.env['HOLDFAST_ENGINES'] === 'all' ? [await firefox(), await webkit()] : []
 
 export default defineConfig({
@@ -61,5 +67,5 @@ export default defineConfig({
   forbidOnly: true,
   timeout: 60_000,
   reporter: 'list',
-  projects: [await chromium(), ...optional.filter((project) => project !== undefined)],
+  projects: [await chromium(), ...gtk, ...optional.filter((project) => project !== undefined)],
 })

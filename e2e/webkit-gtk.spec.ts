@@ -4,7 +4,7 @@
 import { startSite } from '../testing/site.ts'
 import { DIST, expect, startWorld, test } from './fixtures.ts'
 import { connectHere } from './tab.ts'
-import { type GtkPage, hasWebKitGtk, withWebKitGtk } from './webkit-gtk.ts'
+import { type GtkPage, withWebKitGtk } from './webkit-gtk.ts'
 
 const stateIn = (page: GtkPage) => page.evaluate(() => globalThis.chat.state)
 
@@ -16,7 +16,6 @@ async function live(page: GtkPage, url: string): Promise<void> {
 }
 
 test('[HB11] in WebKitGTK the cookie on the parent domain leads to the same conversation and what was said in it', async () => {
-  test.skip(!hasWebKitGtk, 'needs webkit2gtk-driver and xvfb')
   test.setTimeout(120_000)
   const world = await startWorld({ serviceConfig: { cookie: { domain: 'app.localhost' } } })
   // The service answers below each sub-domain's own name, so that no cookie is anybody else's.
