@@ -4,8 +4,9 @@
 import { refusalOf as attachmentRefusal } from './attach.ts'
 import { IDLE } from './attempt.ts'
 import { merge, reduce as reduceContext, refusalOf } from './context.ts'
-import { type Draft, entryOf, outbox, rowOf, transcript, wipe } from './draft.ts'
+import { type Draft, entryOf, outbox, rowOf, wipe } from './draft.ts'
 import { type ErrorCode, HoldfastError, toWire } from './errors.ts'
+import { read } from './fold-marks.ts'
 import type { Change, Input, Reply } from './inputs.ts'
 import { NO_LEASE } from './lease.ts'
 import { emptied, leaseOf, lostOf, offer, putLease } from './leases.ts'
@@ -53,7 +54,7 @@ export function command(draft: Draft, { command: change, epoch, will }: Commande
     case 'edit':
       return edit(draft, change.key, change.message, limits)
     case 'mark-read':
-      transcript(draft, { type: 'marked-read' })
+      read(draft)
       return DONE
     case 'route':
       return route(draft, change.routing, limits)
@@ -235,5 +236,6 @@ export function forget(draft: Draft, session: Partial<Session>): void {
     session: { ...fresh.session, tabs: former.tabs, wipe: 'due', ...session },
   })
   delete draft.slots.shared
+  delete draft.slots.marks
   wipe(draft)
 }

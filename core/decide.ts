@@ -7,6 +7,7 @@ import { plan as planContext } from './context.ts'
 import { expiring, SILENT } from './advice.ts'
 import { type Draft, newDraft, runsOf, writesOf } from './draft.ts'
 import { fold, TYPING_SHOWN_MS } from './fold.ts'
+import { planMarks } from './fold-marks.ts'
 import type { Action, Input, Problem, Reply } from './inputs.ts'
 import { isUsable, plan as planOwn } from './lease.ts'
 import { expire, type Lifetimes } from './lifetimes.ts'
@@ -63,6 +64,8 @@ export interface Decision {
   readonly isGone?: true
 }
 
+const DURABLE: readonly Input['type'][] = ['opened', 'identified', 'joining', 'refreshed']
+
 /** What the turn must read, judged from the inputs and from the slots as they were last seen: a hint that costs nothing. */
 export function wantedBy(inputs: readonly Input[], last: Slots | undefined, env: Env, isUnkeyed = false): Wanted {
   const keys = new Set<string>()
@@ -77,11 +80,7 @@ export function wantedBy(inputs: readonly Input[], last: Slots | undefined, env:
       settled += input.type === 'command' ? 0 : 1
     }
     isDurable ||=
-      (input.type === 'command' && !['mark-read', 'route'].includes(input.command.type)) ||
-      input.type === 'opened' ||
-      input.type === 'identified' ||
-      input.type === 'joining' ||
-      input.type === 'refreshed'
+      input.type === 'command' ? !['mark-read', 'route'].includes(input.command.type) : DURABLE.includes(input.type)
   }
   return { runEntries: mayPlan(inputs, last, env) ? RUN_ENTRIES_MAX + settled : 0, keys: [...keys], isDurable }
 }
@@ -144,6 +143,7 @@ function plan(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undefined {
     planPhases(draft, setup),
     planLeases(draft, wanted, setup),
     planTraffic(draft, wanted, setup),
+    planMarks(draft, setup.capabilities.marks === true && isFlowing(draft)),
     planTyping(draft),
     planExpiry(draft),
   ]

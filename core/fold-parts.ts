@@ -4,7 +4,7 @@ import { behind } from './behind.ts'
 import { type ContextInput, reduce as reduceContext } from './context.ts'
 import { type Draft, followConversation, outbox, transcript } from './draft.ts'
 import { lease } from './fold-lease.ts'
-import { reduce as reduceSession, type SessionInput } from './session.ts'
+import { type Opened, reduce as reduceSession, type Session, type SessionInput } from './session.ts'
 
 export const session = (draft: Draft, input: SessionInput): void => {
   const former = draft.slots.session.conversation
@@ -33,3 +33,9 @@ export function heard(draft: Draft): void {
   session(draft, { type: 'reached', isOnline: true })
   if (wasOffline) hurryAll(draft)
 }
+
+export const SIGNED_OUT = { isSignedOut: true, farewell: null, will: null }
+
+/** Has another user signed in than the one that we know? */
+export const isAnother = ({ userSession }: Session, { isAuthenticated, sessionId }: Opened): boolean =>
+  isAuthenticated && userSession !== undefined && userSession !== sessionId

@@ -7,14 +7,15 @@ import { answers, type Claim, hurry, isRunning } from './attempt.ts'
 import { forget, logout } from './commands.ts'
 import { type Draft, entryOf, outbox, receive, rowOf, transcript } from './draft.ts'
 import { attached } from './fold-attach.ts'
+import { answered, marked } from './fold-marks.ts'
 import { told } from './fold-told.ts'
 import type { Input } from './inputs.ts'
 import { denied, foldLease, lease, proved, reject } from './fold-lease.ts'
-import { context, heard, hurryAll, session } from './fold-parts.ts'
+import { context, heard, hurryAll, isAnother, SIGNED_OUT, session } from './fold-parts.ts'
 import { leaseOf } from './leases.ts'
 import { laneOf } from './outbox.ts'
 import type { Outcome } from './ports.ts'
-import { newSession, type Opened, type Session } from './session.ts'
+import { newSession } from './session.ts'
 import type { Row } from './transcript.ts'
 
 type Failure = Outcome<never> & { ok: false }
@@ -52,6 +53,8 @@ export function fold(draft: Draft, input: Happening): void {
       return acked(draft, input)
     case 'attached':
       return attached(draft, input)
+    case 'marked':
+      return answered(draft, input)
     case 'refused':
       return refused(draft, input.key, input.code, input.reason)
     case 'sent':
@@ -122,11 +125,6 @@ function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'o
   if (isFinal) session(draft, { type: 'open-refused', claim, code: outcome.code })
   else session(draft, { type: 'open-failed', ...later(claim, outcome) })
 }
-
-const SIGNED_OUT = { isSignedOut: true, farewell: null, will: null }
-
-const isAnother = ({ userSession }: Session, { isAuthenticated, sessionId }: Opened): boolean =>
-  isAuthenticated && userSession !== undefined && userSession !== sessionId
 
 function identified(draft: Draft, { epoch, opened, grant, refresh }: Input & { type: 'identified' }): void {
   const { session: present } = draft.slots
@@ -276,6 +274,8 @@ function stream(draft: Draft, { report, generation, conversationId }: Input & { 
     case 'typing':
       draft.slots.typingUntil = report.on ? draft.env.now + TYPING_SHOWN_MS : 0
       return
+    case 'marks':
+      return marked(draft, conversationId, report)
     case 'session':
     case 'carried':
     case 'cleared':

@@ -6,6 +6,7 @@ import type { PushAction } from './context.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Grant, RefreshAction, Sealed } from './lease.ts'
 import type { AskAction } from './leases.ts'
+import type { MarkAction } from './marks.ts'
 import type { Backfilled, Outcome, StreamReport } from './ports.ts'
 import type { SendAction } from './sends.ts'
 import type { ConnectAction, MakeAction, OpenAction, PartAction } from './phases.ts'
@@ -101,6 +102,14 @@ export type Input =
       readonly conversationId: string
     }
   | {
+      readonly type: 'marked'
+      readonly claim: Claim
+      readonly seq: number
+      readonly outcome: Outcome<null>
+      readonly generation: number
+      readonly conversationId: string
+    }
+  | {
       readonly type: 'backfilled'
       readonly claim: Claim
       readonly outcome: Outcome<Backfilled>
@@ -138,6 +147,7 @@ export type Action =
   | AttachAction
   | PushAction
   | BackfillAction
+  | MarkAction
   | PartAction
   | { readonly type: 'probe' }
 

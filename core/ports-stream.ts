@@ -3,6 +3,7 @@
 
 import type { Claim } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
+import type { Mark } from './marks.ts'
 import type { Limits, Platform, Verdict } from './ports.ts'
 import type { Conversation } from './session.ts'
 import type { Row } from './transcript.ts'
@@ -28,6 +29,8 @@ export type StreamEvent =
     }
   /** The platform has taken these attributes along with something else than a message. */
   | { readonly type: 'carried'; readonly attributes: { readonly [name: string]: string } }
+  /** How far the others have come with this visitor's messages, and the visitor with theirs. */
+  | { readonly type: 'marks'; readonly others: Mark; readonly own: Mark }
   /** What was said is gone there, and is to go here: with what was still to be said. */
   | { readonly type: 'cleared' }
   /** The visitor was signed out elsewhere: nothing of the identity may stay. */

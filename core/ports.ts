@@ -180,6 +180,8 @@ export interface Capabilities {
   readonly sendWithoutStream: boolean
   readonly inFlightMax: number
   readonly limits: Limits
+  /** It says what was delivered and read, and is told what the visitor has read. */
+  readonly marks?: true
   /** How often each step may begin; none where the platform says so itself, by its answers. */
   readonly rates?: Rates
   /** Intervals that its limits ask for. The configuration of the deployment goes above them. */
@@ -265,6 +267,8 @@ export interface Platform {
     delta: AttributeDelta
     version: number
   }): Promise<Outcome<{ conflict: boolean; attributes: Attributes; version: number }>>
+  /** The visitor has read everything up to here. Where it has marks. */
+  mark?(request: { token: string; conversationId: string; read: number }): Promise<Outcome<null>>
   backfill(request: {
     token: string
     conversationId: string

@@ -4,6 +4,7 @@ import { viewOf } from './attach.ts'
 import { lossOf } from './advice.ts'
 import { isUsable } from './lease.ts'
 import { lostOf } from './leases.ts'
+import { type AllMarks, statusOf } from './marks.ts'
 import { countsOf, type Entry, isClaimed, laneOf } from './outbox.ts'
 import type { Tail } from './ports.ts'
 import { isLaneOpen, isPresentOver, needsOpening, type Session } from './session.ts'
@@ -89,7 +90,7 @@ export function messagesOf(slots: Slots, rows: readonly Row[], entries: readonly
   const own = rows.filter((row) => row.conversationId === present && row.epoch === slots.session.epoch)
   const confirmed = own.map((row, index) => {
     const before = own[index - 1]
-    return messageOf(row, before !== undefined && before.seq + 1 !== row.seq)
+    return messageOf(row, slots.marks, before !== undefined && before.seq + 1 !== row.seq)
   })
   const known = new Set(own.map((row) => row.key))
   const waiting = entries.filter((entry) => entry.epoch === slots.session.epoch && !known.has(entry.key))
@@ -102,13 +103,13 @@ export function messagesOf(slots: Slots, rows: readonly Row[], entries: readonly
 
 const withMetadata = ({ metadata }: Pick<Entry, 'metadata'>) => (metadata === undefined ? {} : { metadata })
 
-export const messageOf = (row: Row, isAfterGap = false): Message => ({
+export const messageOf = (row: Row, marks?: AllMarks, isAfterGap = false): Message => ({
   id: row.id,
   seq: row.seq,
   role: row.role,
   text: row.text,
   at: row.at,
-  status: 'acked',
+  status: statusOf(row, marks?.[row.conversationId]),
   ...(row.key === undefined ? {} : { key: row.key }),
   ...withMetadata(row),
   ...(row.attachments === undefined ? {} : { attachments: row.attachments }),

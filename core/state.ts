@@ -3,6 +3,7 @@
 import { type Context, EMPTY_CONTEXT } from './context.ts'
 import { type Lease, NO_LEASE } from './lease.ts'
 import type { Leases } from './leases.ts'
+import type { AllMarks } from './marks.ts'
 import type { Limits } from './ports.ts'
 import type { Spent } from './rates.ts'
 import { EMPTY_OUTBOX, type Entry, type Outbox, restore } from './outbox.ts'
@@ -32,6 +33,8 @@ export interface Slots {
   readonly limits?: Limits
   /** Where the device is shared: whether the visitor is still there. */
   readonly shared?: Presence
+  /** What was delivered and read, where the platform says so. */
+  readonly marks?: AllMarks
   /** Until when each step is spent, where the platform limits it (rates.ts). */
   readonly spent?: Spent
 }
@@ -65,7 +68,7 @@ export const afterWipe = (slots: Slots): Slots | undefined =>
   slots.session.wipe === 'due' ? { ...slots, rev: slots.rev + 1, session: { ...slots.session, wipe: null } } : undefined
 
 /** Is nothing of a former visitor in here? Of one who has begun since, everything is their own. */
-export const isBlank = ({ session, lease, context, outbox, transcript, recent }: Slots): boolean =>
+export const isBlank = ({ session, lease, context, outbox, transcript, recent, marks }: Slots): boolean =>
   !session.isSignedOut ||
   (session.id === null &&
     session.conversation === null &&
@@ -73,6 +76,7 @@ export const isBlank = ({ session, lease, context, outbox, transcript, recent }:
     Object.keys({ ...context.values, ...context.dirty, ...context.sending, ...context.ends }).length === 0 &&
     Object.values(outbox.lanes).every(({ size }) => size === 0) &&
     transcript.conversationId === '' &&
+    marks === undefined &&
     recent.length === 0)
 
 /** Has it every part that the sample has, of the same types? What is null there may be anything. */

@@ -74,7 +74,8 @@ export type TranscriptInput =
   | { readonly type: 'held'; readonly retryAfterMs: number }
   /** The cursor means nothing to the platform: read everything again. */
   | { readonly type: 'resync'; readonly claim: Claim }
-  | { readonly type: 'marked-read' }
+  /** Everything, or, as another device has said, as far as `seq`. */
+  | { readonly type: 'marked-read'; readonly seq?: number }
   | { readonly type: 'woken' }
 
 export interface BackfillAction {
@@ -134,10 +135,18 @@ export function reduce(transcript: Transcript, input: TranscriptInput, env: Env)
       if (!isMine(transcript, input.claim)) return { state: transcript, rows: [] }
       return { state: restart(transcript, input.claim, env), rows: [] }
     case 'marked-read':
-      return { state: transcript.unread === 0 ? transcript : { ...transcript, unread: 0 }, rows: [] }
+      return { state: readUpTo(transcript, input.seq), rows: [] }
     case 'woken':
       return { state: { ...transcript, fetch: hurry(transcript.fetch, env.now) }, rows: [] }
   }
+}
+
+/** What comes later and was read already is not counted. */
+function readUpTo(transcript: Transcript, seq = transcript.cursor.seq): Transcript {
+  const unread = seq < transcript.cursor.seq ? transcript.unread : 0
+  const countedSeq = Math.max(transcript.countedSeq, seq)
+  const isSame = unread === transcript.unread && countedSeq === transcript.countedSeq
+  return isSame ? transcript : { ...transcript, unread, countedSeq }
 }
 
 const isMine = ({ fetch }: Transcript, claim: Claim): boolean => fetch.status !== 'idle' && fetch.key === claim.key

@@ -66,8 +66,11 @@ async function say(page: Page, text: string): Promise<void> {
 const messageOf = (page: Page, text: string): Locator =>
   page.locator('.message', { has: page.getByText(text, { exact: true }) })
 
+/** Whether an agent has it by now depends on whether one is there. */
+const ARRIVED = /^(Sent|Delivered|Read)$/
+
 async function expectSent(page: Page, text: string): Promise<void> {
-  await expect(messageOf(page, text).locator('.delivery')).toHaveText('Sent', { timeout: FOUND_MS })
+  await expect(messageOf(page, text).locator('.delivery')).toHaveText(ARRIVED, { timeout: FOUND_MS })
 }
 
 async function choose(agent: Page): Promise<void> {
@@ -75,6 +78,65 @@ async function choose(agent: Page): Promise<void> {
 }
 
 const saidAt = (agent: Page): Locator => agent.getByRole('log').locator('.bubble')
+
+const markOf = (page: Page, text: string): Locator => messageOf(page, text).locator('.delivery')
+
+/** As when the agent looks at another tab. */
+async function look(page: Page, visibility: 'hidden' | 'visible'): Promise<void> {
+  await page.evaluate((state) => {
+    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state })
+    document.dispatchEvent(new Event('visibilitychange'))
+  }, visibility)
+}
+
+async function answer(agent: Page, text: string): Promise<void> {
+  await agent.getByRole('textbox', { name: 'Your answer' }).fill(text)
+  await agent.getByRole('button', { name: 'Send' }).click()
+  await expect(messageOf(agent, text)).toHaveCount(1)
+}
+
+test('[MK10] one tick, two ticks, "Read": for visitor and agent, and for who was away', async ({
+  browser,
+  context,
+  page,
+  demo,
+}) => {
+  await openShop(page, demo.url)
+  await say(page, 'one')
+  await expect(markOf(page, 'one')).toHaveText('Sent')
+  const agent = await openConsole(browser, demo.url)
+  // It is in the list of an agent who has not opened it.
+  await expect(markOf(page, 'one')).toHaveText('Delivered')
+  await choose(agent)
+  await expect(markOf(page, 'one')).toHaveText('Read')
+
+  await look(agent, 'hidden')
+  await say(page, 'two')
+  await expect(markOf(page, 'two')).toHaveText('Delivered')
+  await look(agent, 'visible')
+  await expect(markOf(page, 'two')).toHaveText('Read')
+  await expect(markOf(page, 'one')).toHaveText('Read')
+
+  await answer(agent, 'on an open panel')
+  await expect(markOf(agent, 'on an open panel')).toHaveText('Read')
+  await press(page, 'Close the chat')
+  await answer(agent, 'on a closed panel')
+  await expect(page.getByRole('button', { name: 'Open the chat, 1 unread message' })).toBeVisible()
+  await expect(markOf(agent, 'on a closed panel')).toHaveText('Sent')
+  await page.getByRole('button', { name: /^Open the chat/ }).click()
+  await expect(markOf(agent, 'on a closed panel')).toHaveText('Read')
+
+  await look(agent, 'hidden')
+  await say(page, 'three')
+  await expect(markOf(page, 'three')).toHaveText('Delivered')
+  await page.close()
+  await look(agent, 'visible')
+  await expect(messageOf(agent, 'three')).toHaveCount(1)
+  const next = await context.newPage()
+  await openShop(next, demo.url)
+  await expect(markOf(next, 'three')).toHaveText('Read')
+  await expect(markOf(next, 'one')).toHaveText('Read')
+})
 
 test('[DM16] every fault on one conversation: the agent reads each message once and in order', async ({
   browser,
@@ -328,7 +390,7 @@ test('[AT11] a file is chosen, goes with its words, and shows its name and size;
   await fieldOf(page).fill('my dog')
   await press(page, 'Send')
   const row = page.locator('.message.customer')
-  await expect(row.locator('.delivery')).toHaveText('Sent')
+  await expect(row.locator('.delivery')).toHaveText(ARRIVED)
   await expect(row.locator('.files li')).toHaveText('dog.png, 293 kB')
   await expect(row.locator('progress')).toBeHidden()
 })

@@ -16,6 +16,7 @@ import { conversationRoutes } from './routes/conversations.ts'
 import { onlyText, withinAddressLimit, withinBodyLimit, withOneKey } from './routes/guards.ts'
 import { identityRoutes } from './routes/identity.ts'
 import { leaseRoutes } from './routes/leases.ts'
+import { markRoutes } from './routes/marks.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { unmatched } from './routes/methods.ts'
 import { operationRoutes } from './routes/operations.ts'
@@ -44,6 +45,7 @@ export function httpApp(parts: Parts): Hono<Env> {
     messageRoutes(parts),
     attachmentRoutes(parts),
     conversationRoutes(parts),
+    markRoutes(parts),
     sessionRoutes(parts),
     authRoutes(parts),
     identityRoutes(parts),

@@ -6,6 +6,7 @@ import type { Hub } from './hub.ts'
 import type { Identities } from './identity.ts'
 import type { Buckets, Tally } from './limits.ts'
 import type { Log } from './log.ts'
+import type { Marker } from './marks.ts'
 import type { Metrics } from './metrics.ts'
 import type { Caller, EpochMs } from './session.ts'
 import type { Settings } from './settings.ts'
@@ -31,6 +32,7 @@ export type Parts = {
   /** A family speaks for another session now: tokens for the old one count as expired, its sockets come again. */
   familyMoved: (familyId: string) => void
   identities: Identities
+  marker: Marker
   /** Where the bytes of attachments rest. */
   objects: ObjectStore
   buckets: { sessions: Buckets; addresses: Buckets }

@@ -10,6 +10,7 @@ import type {
   RevokeReason,
   SessionState,
 } from './session.ts'
+import type { Marks } from './session-marks.ts'
 
 export type Session = {
   id: string
@@ -44,6 +45,7 @@ export type Conversation = {
   previousState: PreviousState | null
   lastSeq: number
   version: number
+  marks: Marks
   attributes: Attributes
   routing: Attributes
   createdAt: EpochMs
@@ -73,7 +75,7 @@ export const SESSION_COLUMNS = 'id, deployment_id, user_id, state, expires_at'
 export const FAMILY_COLUMNS =
   'id, session_id, generation, key_hash, confirmed_at, replays, replays_since, expires_at, revoked_at, revoke_reason'
 export const CONVERSATION_COLUMNS =
-  'id, session_id, deployment_id, channel_id, state, previous_id, resumed_from, previous_state, last_seq, version, attributes, routing, created_at, updated_at'
+  'id, session_id, deployment_id, channel_id, state, previous_id, resumed_from, previous_state, last_seq, version, agent_delivered, agent_read, customer_delivered, customer_read, attributes, routing, created_at, updated_at'
 export const PARTICIPANT_COLUMNS = 'id, role, session_id, agent_id, name, joined_at, left_at'
 export const MESSAGE_COLUMNS = 'seq, id, conversation_id, sender, role, agent_id, idem_key, body, created_at'
 
@@ -119,6 +121,10 @@ export function toConversation(row: Row): Conversation {
     previousState: textOrNull(row, 'previous_state') as PreviousState | null,
     lastSeq: integer(row, 'last_seq'),
     version: integer(row, 'version'),
+    marks: {
+      agent: { delivered: integer(row, 'agent_delivered'), read: integer(row, 'agent_read') },
+      customer: { delivered: integer(row, 'customer_delivered'), read: integer(row, 'customer_read') },
+    },
     attributes: JSON.parse(text(row, 'attributes')) as Attributes,
     routing: JSON.parse(text(row, 'routing')) as Attributes,
     createdAt: integer(row, 'created_at'),

@@ -86,6 +86,12 @@ create table attachment_part (name text primary key, body text not null);
   `
 alter table conversation add column previous_state text;
 `,
+  `
+alter table conversation add column agent_delivered bigint not null default 0;
+alter table conversation add column agent_read bigint not null default 0;
+alter table conversation add column customer_delivered bigint not null default 0;
+alter table conversation add column customer_read bigint not null default 0;
+`,
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

@@ -1,6 +1,7 @@
 // The shapes that cross the wire of the session service, as valibot schemas: they check requests, describe
 // the OpenAPI document and give the types. A limit's message is the problem code that it answers with.
 import { attached, idsOf } from './schemas-attachments.ts'
+import { MarksWire } from './schemas-marks.ts'
 import * as v from 'valibot'
 import { PreviousWire, withEveryName } from './schemas-record.ts'
 
@@ -15,7 +16,7 @@ export const PAGE_DEFAULT = 50
 
 /** For people to read: no control characters, and no halves of characters, which not every database can keep. */
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(200), v.regex(/^[^\p{Cc}\p{Cs}]+$/u))
-const id = v.pipe(v.string(), v.regex(/^[\w.:~-]{1,100}$/))
+export const id = v.pipe(v.string(), v.regex(/^[\w.:~-]{1,100}$/))
 const key = v.pipe(v.string(), v.minLength(8), v.maxLength(200))
 /** Deeper JSON is taken for an attack on whoever walks it: so deep, serialising it overflows the stack. */
 const JSON_DEPTH_MAX = 32
@@ -132,19 +133,10 @@ export const PollQuery = v.object({
   conversationId: v.optional(id),
   afterSeq: v.optional(wholeNumber(0, Number.MAX_SAFE_INTEGER), '0'),
   afterVersion: v.optional(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
+  afterMarks: v.optional(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
   waitMs: v.optional(wholeNumber(0, 600_000), '25000'),
 })
 export const ContextParam = v.object({ scope: id, name: v.pipe(v.string(), v.regex(/^[\w.-]{1,100}$/)) })
-
-const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-export const ClientFrame = v.variant('type', [
-  v.object({ type: v.literal('auth'), token: v.string(), conversationId: v.nullish(id), afterSeq: v.nullish(seq) }),
-  v.object({ type: v.literal('reauth'), token: v.string() }),
-  v.object({ type: v.literal('ping'), id: v.nullish(v.union([v.string(), v.number()])) }),
-  v.object({ type: v.literal('pong'), id: v.nullish(v.union([v.string(), v.number()])) }),
-  v.object({ type: v.literal('typing'), on: v.boolean(), conversationId: v.nullish(id) }),
-])
-export type ClientFrame = v.InferOutput<typeof ClientFrame>
 
 const conversationState = v.picklist(['pending', 'active', 'closed', 'expired', 'archived'])
 const role = v.picklist(['customer', 'agent', 'bot', 'system'])
@@ -173,6 +165,7 @@ export const ConversationWire = v.object({
   routingData: v.record(v.string(), v.unknown()),
   version: v.number(),
   lastSeq: v.number(),
+  marks: MarksWire,
   ...PreviousWire.entries,
   links: v.optional(v.array(LinkWire)),
   createdAt: instant,
@@ -235,6 +228,7 @@ export const MessagesWire = v.object({
   messages: v.array(MessageWire),
   nextAfterId: v.nullable(v.string()),
   lastSeq: v.number(),
+  marks: MarksWire,
 })
 export const ConversationsWire = v.object({ conversations: v.array(ConversationWire) })
 export const ContextWire = v.object({
@@ -274,6 +268,7 @@ export type ServerFrame =
   | { type: 'ready'; conversationId: string | null; lastSeq: number }
   | { type: 'message'; message: MessageWire }
   | { type: 'state'; conversation: ConversationWire }
+  | ({ type: 'marks'; conversationId: string } & MarksWire)
   | LossyFrame
   | { type: 'ping' | 'pong'; id?: string | number | null | undefined }
   | { type: 'reauthed'; expiresAt: number }

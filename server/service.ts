@@ -13,6 +13,7 @@ import { Identities } from './identity.ts'
 import type { KeySource } from './keys.ts'
 import { Buckets, Tally } from './limits.ts'
 import { errorFields, logTo } from './log.ts'
+import { Marker } from './marks.ts'
 import { Metrics } from './metrics.ts'
 import type { Parts } from './parts.ts'
 import { type ServiceOptions, type Settings, settingsFrom } from './settings.ts'
@@ -82,6 +83,7 @@ export async function createSessionService(options: ServiceOptions = {}): Promis
         else streams.familyMoved(familyId)
       },
     }),
+    marker: new Marker({ store: store.marks, hub: { publish: (notice) => parts.hub.publish(notice) } }),
     metrics: new Metrics(),
     log,
     now,

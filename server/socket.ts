@@ -2,10 +2,12 @@
 // What it hears comes from its feed; time comes from the tick of stream.ts.
 import * as v from 'valibot'
 import type { RawData, WebSocket } from 'ws'
-import { Feed, type Sink } from './feed.ts'
+import { Feed, positionOf, type Sink } from './feed.ts'
 import { errorFields } from './log.ts'
 import type { Parts } from './parts.ts'
-import { ClientFrame, type ServerFrame } from './schemas.ts'
+import { markedBy } from './marks.ts'
+import type { ServerFrame } from './schemas.ts'
+import { ClientFrame } from './schemas-frames.ts'
 import { type Caller, type EpochMs, mayEnter } from './session.ts'
 
 export const AUTH_DEADLINE_MS = 5000
@@ -163,6 +165,9 @@ export class Socket implements Sink {
       case 'typing':
         await this.#typing(frame, this.#opened)
         break
+      case 'mark':
+        void markedBy(this.#parts, this.#opened, frame).catch((error: unknown) => this.failed(error))
+        break
       default:
         this.send({ type: 'error', code: 'invalid-frame' })
     }
@@ -199,7 +204,7 @@ export class Socket implements Sink {
     this.send({ type: 'ready', conversationId, lastSeq })
     // A cursor from the future would keep silent about what comes next.
     const seq = Math.min(frame.afterSeq ?? 0, lastSeq)
-    if (present !== undefined) void feed.start({ seq, version: 0 }, { seq: lastSeq, version: present.version })
+    if (present !== undefined) void feed.start({ seq, version: 0, marks: 0 }, positionOf(present))
   }
 
   async #reauth(token: string, opened: Opened): Promise<void> {

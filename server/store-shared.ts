@@ -8,7 +8,8 @@ import type { EpochMs } from './session.ts'
 const CHUNK = 200
 /** Conversations of one deployment that are looked at after a gap, newest last. */
 const CHANGED_MAX = 10_000
-const POSITION_COLUMNS = 'id, deployment_id, last_seq, version'
+const POSITION_COLUMNS =
+  'id, deployment_id, last_seq, version, agent_delivered + agent_read + customer_delivered + customer_read as marks'
 
 export class SharedStore {
   readonly #driver: Driver
@@ -88,5 +89,6 @@ function toHint(row: Row): Hint {
     deploymentId: row['deployment_id'] as string,
     seq: row['last_seq'] as number,
     version: row['version'] as number,
+    marks: Number(row['marks']),
   }
 }

@@ -11,6 +11,7 @@ import { SharedReads } from './shared-reads.ts'
 import { ConversationStarter } from './store-create.ts'
 import { IdentityStore } from './store-identity.ts'
 import { LeaseStore } from './store-leases.ts'
+import { MarkStore } from './store-marks.ts'
 import { MessageStore } from './store-messages.ts'
 import { sqlObjects } from './store-objects.ts'
 import { PushStore } from './store-pushes.ts'
@@ -40,6 +41,7 @@ export class SqlStore {
   readonly starter: ConversationStarter
   readonly conversations: ConversationStore
   readonly messages: MessageStore
+  readonly marks: MarkStore
   readonly attachments: AttachmentStore
   /** For the bytes of attachments, where nothing else is meant for them. */
   readonly objects: ObjectStore
@@ -66,6 +68,7 @@ export class SqlStore {
     this.starter = new ConversationStarter(driver)
     this.conversations = new ConversationStore(driver, this.pushes)
     this.messages = new MessageStore(driver)
+    this.marks = new MarkStore(driver)
     this.attachments = new AttachmentStore(driver)
     this.objects = sqlObjects(driver)
     this.leases = new LeaseStore(driver)

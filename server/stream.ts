@@ -3,7 +3,7 @@
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
-import { Feed, type Sink } from './feed.ts'
+import { Feed, type Position, type Sink } from './feed.ts'
 import { addressOf, Tally } from './limits.ts'
 import { isAllowedSomewhere, mayUseDeployment } from './origins.ts'
 import type { Parts } from './parts.ts'
@@ -129,9 +129,9 @@ function spreadMs(parts: Parts): number {
 export type PollRequest = {
   caller: Caller
   conversationId: string | null
-  after: { seq: number; version: number }
+  after: Position
   /** Where the conversation stands when the poll begins; absent for a whole deployment. */
-  present?: () => Promise<{ seq: number; version: number }>
+  present?: () => Promise<Position>
   waitMs: number
   signal: AbortSignal
 }

@@ -3,6 +3,7 @@ import type { Conversation, Message } from './rows.ts'
 import type { ConversationWire, MessageWire } from './schemas.ts'
 import type { PreviousWire } from './schemas-record.ts'
 import type { Caller } from './session.ts'
+import { placeOf } from './session-marks.ts'
 import type { Full } from './store-conversations.ts'
 
 export function conversationWire(conversation: Full): ConversationWire {
@@ -22,6 +23,7 @@ export function conversationWire(conversation: Full): ConversationWire {
     routingData: conversation.routing,
     version: conversation.version,
     lastSeq: conversation.lastSeq,
+    marks: conversation.marks,
     ...previousWire(conversation),
     ...(conversation.links.length > 0 && { links: [...conversation.links] }),
     createdAt: conversation.createdAt,
@@ -75,7 +77,7 @@ export function messageFrame(message: Message, caller: Caller): MessageFrame {
 
 /** Weak, because what it names can be serialised in more than one way; the version alone decides a change. */
 export function conversationTag(conversation: Conversation): string {
-  return `W/"${conversation.version}.${conversation.lastSeq}"`
+  return `W/"${conversation.version}.${conversation.lastSeq}.${placeOf(conversation.marks)}"`
 }
 
 /** Whether a reader has this already: any tag of its list, compared weakly (RFC 9110, 13.1.2). */
@@ -94,6 +96,6 @@ export function fenceFrom(header: string | undefined): number | undefined | 'unr
 /** The version in an If-Match header: `"3"`, `W/"3.17"` or `3`; undefined where any version will do. */
 export function versionFrom(header: string | undefined): number | undefined | 'unreadable' {
   if (header === undefined || header.trim() === '*') return undefined
-  const match = /^(?:W\/)?"?(\d{1,15})(?:\.\d+)?"?$/.exec(header.trim())
+  const match = /^(?:W\/)?"?(\d{1,15})(?:\.\d+)*"?$/.exec(header.trim())
   return match === null ? 'unreadable' : Number(match[1])
 }

@@ -12,7 +12,7 @@ import { attach } from './engine-attach.ts'
 import { part } from './engine-part.ts'
 import type { Ports } from './engine-ports.ts'
 import { PAUSE_MS_MAX } from './engine-tell.ts'
-import { dated, isLack, type Token, Tokens } from './engine-tokens.ts'
+import { dated, isLack, NO_SOURCE, TAKEN, type Token, Tokens } from './engine-tokens.ts'
 
 /**
  * While a run is being sent, acknowledgements and echoes wait so long for company: they share a turn. Killed meanwhile,
@@ -109,6 +109,13 @@ export class Performer {
         const ask = (token: string) => platform.push({ token, conversationId, delta, version })
         return this.#call(slots, ask, (outcome, generation) =>
           report({ type: 'pushed', claim, outcome, generation, conversationId }),
+        )
+      }
+      case 'mark': {
+        const { claim, conversationId, seq } = action
+        const ask = async (token: string) => (await platform.mark?.({ token, conversationId, read: seq })) ?? TAKEN
+        return this.#call(slots, ask, (outcome, generation) =>
+          report({ type: 'marked', claim, seq, outcome, generation, conversationId }),
         )
       }
       case 'backfill': {
@@ -291,10 +298,3 @@ export class Performer {
 
 /** The refresh token is not ours to see: a cookie holds it. What is in memory only could not be refreshed after a stop. */
 export const isBroker = ({ vault }: Pick<Ports, 'vault'>): boolean => vault.mode !== 'persistent'
-
-const NO_SOURCE = {
-  ok: false,
-  verdict: 'auth-required',
-  code: 'LEASE_EXPIRED',
-  reason: 'Nothing says where the next token comes from.',
-} as const satisfies Outcome<never>

@@ -61,7 +61,7 @@ export function recall(ports: Ports, ask: Performer['recall']): Recall {
       const own = rows.filter((row) => row.epoch === epoch)
       const shift = depth * FORMER_STRIDE
       const shown = own.map((row, at) => ({
-        ...messageOf(row, row.seq > 1 && own[at - 1]?.seq !== row.seq - 1),
+        ...messageOf(row, slots.marks, row.seq > 1 && own[at - 1]?.seq !== row.seq - 1),
         conversationId,
         seq: row.seq - shift,
       }))

@@ -119,3 +119,12 @@ export function dated<T>(outcome: Outcome<T>, slots: Slots): Outcome<T> {
   if (outcome.ok || outcome.lease === undefined) return outcome
   return { ...outcome, generation: leaseOf(slots, outcome.lease).generation }
 }
+
+export const NO_SOURCE = {
+  ok: false,
+  verdict: 'auth-required',
+  code: 'LEASE_EXPIRED',
+  reason: 'Nothing says where the next token comes from.',
+} as const satisfies Outcome<never>
+
+export const TAKEN = { ok: true, value: null } as const satisfies Outcome<null>

@@ -192,6 +192,7 @@ class Run {
       case 'session':
       case 'signed-out':
       case 'carried':
+      case 'marks':
       case 'cleared':
       case 'typing':
         return this.#report(event)

@@ -1,6 +1,7 @@
 // The judgement at the end of a simulated run, when the world has healed: everything that was accepted is where it
 // belongs, and every tab shows the same, which is what the service has.
 
+import { statusOf } from '../core/marks.ts'
 import type { Message as ShownMessage } from '../core/wire.ts'
 import { isOpen } from '../server/session.ts'
 import type { Auditor, Sent } from './audit.ts'
@@ -135,6 +136,15 @@ function judgeTabs(audit: Auditor, { tabs, disk }: SimBrowser): void {
   const rows = snapshot.messages.filter(({ seq }) => seq !== undefined).map(({ id }) => id)
   if (served.join() !== rows.join())
     audit.finding(`transcript: ${rows.length} rows are shown, the service has ${conversation.log.length}`)
+  judgeMarks(audit, snapshot.messages, conversation)
+}
+
+/** What is shown of the visitor's messages is what the agents have marked. */
+function judgeMarks(audit: Auditor, shown: readonly ShownMessage[], { marks: { agent }, id }: Conversation): void {
+  const isWrong = ({ role, seq, status }: ShownMessage) =>
+    role === 'customer' && seq !== undefined && status !== statusOf({ role, seq }, agent)
+  const wrong = shown.filter(isWrong)
+  if (wrong.length > 0) audit.finding(`marks: ${wrong.length} messages of ${id} are shown as ${wrong[0]?.status}`)
 }
 
 /** The service holds the last word of each name; of words said at the same moment, one of them. */

@@ -3,7 +3,7 @@
 // in audit-traffic.ts, the end of a run in audit-end.ts.
 
 import type { Writes } from '../core/ports.ts'
-import type { Message, OutboundMessage, Outcome, OutboxItem, Snapshot } from '../core/wire.ts'
+import type { DeliveryStatus, Message, OutboundMessage, Outcome, OutboxItem, Snapshot } from '../core/wire.ts'
 import { IdentityAuditor } from './audit-identity.ts'
 import type { SimBrowser } from './sim-browser.ts'
 import type { SimTab, TabEvents } from './sim-tab.ts'
@@ -40,6 +40,8 @@ interface Logout {
   readonly sessionId: string | undefined
 }
 
+const RANKS: readonly DeliveryStatus[] = ['acked', 'delivered', 'read']
+
 export class Auditor extends IdentityAuditor implements TabEvents {
   readonly sent = new Map<string, Sent>()
   readonly wishes: Wish[] = []
@@ -51,6 +53,8 @@ export class Auditor extends IdentityAuditor implements TabEvents {
   #verified = { conversationId: '', seq: 0 }
   #texts = 0
   #judged = ''
+  /** How far each message has come, as each tab has shown it. */
+  readonly #ranks = new Map<string, number>()
 
   circumstances(): readonly string[] {
     const { lives, disk, skewMs, isPageHost } = this.browser
@@ -223,7 +227,16 @@ export class Auditor extends IdentityAuditor implements TabEvents {
       if (before > 0 && seq > before + 1 !== (afterGap === true))
         this.finding(`gap: tab ${tab.id} hides or invents a gap before ${seq}`)
       before = seq
+      this.#judgeStatus(tab.id, id ?? '', status)
     }
+  }
+
+  /** What was read once is not unread again, unless what told of it was lost with the power. */
+  #judgeStatus(tab: string, id: string, status: DeliveryStatus): void {
+    const name = `${tab} ${id}`
+    const [rank, known] = [RANKS.indexOf(status), this.#ranks.get(name) ?? 0]
+    if (rank < known && !this.hasLostPower) this.finding(`marks: tab ${tab} shows ${id} as ${status} again`)
+    this.#ranks.set(name, rank)
   }
 
   // What is stored.

@@ -17,6 +17,8 @@ export interface Extras {
   readonly signIns: boolean
   /** There is no service worker: each tab runs the engine. */
   readonly isPageHost: boolean
+  /** The service says what was delivered and read, and an agent reads before each answer. */
+  readonly marks: boolean
 }
 
 /** Chosen so that every seed that had failed before there were extras runs without them. */
@@ -28,6 +30,7 @@ const EVICT_MEAN_MS_MIN = 8_000
 
 /** By a die of its own again, for the same reason. */
 const SIGN_IN_SALT = 0x8b
+const MARKS_SALT = 0x104c
 
 /** By one more die. */
 const PAGE_SALT = 0x39
@@ -39,6 +42,7 @@ export const PLAIN: Extras = {
   isMemory: false,
   signIns: false,
   isPageHost: false,
+  marks: false,
 }
 
 export function drawExtras(seed: number): Extras {
@@ -54,5 +58,6 @@ export function drawExtras(seed: number): Extras {
     workerFrozenMeanMs: holder.chance(0.4) ? FROZEN_MEAN_MS_MIN / (0.1 + 0.9 * frozen) : 0,
     isMemory: holder.chance(0.2) && !isPageHost,
     signIns: new Dice(seed ^ SIGN_IN_SALT).chance(0.25),
+    marks: new Dice(seed ^ MARKS_SALT).chance(0.25),
   }
 }

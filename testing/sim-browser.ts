@@ -13,6 +13,8 @@ import type { World } from './world.ts'
 export interface BrowserOptions {
   readonly vaultMode: Vault['mode']
   readonly timings?: Timings
+  /** The service says what was delivered and read. */
+  readonly hasMarks?: boolean
   readonly plant: Plant
   /** No service worker: each tab runs the engine itself, which lives, freezes and dies with it. */
   readonly isPageHost?: boolean
@@ -48,6 +50,7 @@ export class SimBrowser {
   readonly disk = new Disk()
   readonly vaultMode: Vault['mode']
   readonly timings: Timings | undefined
+  readonly hasMarks: boolean
   readonly platform: BrowserOptions['platform']
   readonly isPageHost: boolean
   faults: Faults
@@ -68,6 +71,7 @@ export class SimBrowser {
     this.network = network
     this.faults = faults
     this.vaultMode = options.vaultMode
+    this.hasMarks = options.hasMarks === true
     this.timings = options.timings
     this.platform = options.platform
     this.isPageHost = options.isPageHost ?? false

@@ -2,6 +2,7 @@
 // It says what server/stream.ts says, in the same order; what becomes of a frame on its way is network.ts.
 
 import { type Answer, conversationWire, isAllowed, messageWire } from './sim-http.ts'
+import { placeOf } from '../server/session-marks.ts'
 import type { Conversation, Message, SimService } from './sim-service.ts'
 import type { Access } from './sim-tokens.ts'
 import type { World } from './world.ts'
@@ -17,6 +18,7 @@ interface Feed {
   familyId: string
   seq: number
   version: number
+  marks: number
   tell(frames: object[]): void
   end(code: string): void
 }
@@ -71,6 +73,7 @@ export class Feeds {
       familyId: access.familyId,
       seq,
       version,
+      marks: Number(query.get('afterMarks') ?? placeOf(conversation.marks)),
       tell: (told) => {
         frames.push(...told)
         finish()
@@ -101,7 +104,7 @@ export class Feeds {
     for (const feed of [...this.#feeds]) if (feed.conversationId === conversationId) feed.tell([frame])
   }
 
-  #changed(conversation: Conversation, _what: Message | 'state'): void {
+  #changed(conversation: Conversation, _what: Message | 'state' | 'marks'): void {
     for (const feed of [...this.#feeds]) {
       if (feed.conversationId !== conversation.id) continue
       const news = newsFor(feed, conversation)
@@ -120,6 +123,9 @@ function newsFor(feed: Feed, conversation: Conversation): object[] {
   for (const message of conversation.log.slice(feed.seq))
     frames.push({ type: 'message', message: messageWire(message) })
   feed.seq = conversation.log.length
+  const marks = placeOf(conversation.marks)
+  if (marks > feed.marks) frames.push({ type: 'marks', conversationId: conversation.id, ...conversation.marks })
+  feed.marks = marks
   return frames
 }
 
@@ -194,6 +200,7 @@ export class SocketEnd {
       familyId: access.familyId,
       seq: Math.min(afterSeq, lastSeq),
       version: 0,
+      marks: 0,
       tell: (frames) => {
         for (const frame of frames) this.#wire.send(frame)
       },

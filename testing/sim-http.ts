@@ -65,13 +65,14 @@ export function handle(service: SimService, request: Request): Answer {
   if (path === '/api/v2/widget/auth/authenticate') return authenticate(service, access, request)
   if (path === CONVERSATIONS) return make(service, access, request)
   const [, id = '', rest = ''] =
-    /^\/api\/v2\/messaging\/conversations\/([^/]+)(\/messages|\/attachments.*)?$/.exec(path) ?? []
+    /^\/api\/v2\/messaging\/conversations\/([^/]+)(\/messages|\/marks|\/attachments.*)?$/.exec(path) ?? []
   const conversation = service.conversations.get(decodeURIComponent(id))
   if (conversation === undefined || !isAllowed(access, conversation)) return problem(404, 'unknown-conversation')
   if (rest === '')
     return method === 'GET'
       ? { status: 200, body: conversationWire(conversation) }
       : patch(service, conversation, request)
+  if (rest === '/marks') return mark(service, conversation, request)
   if (rest !== '/messages') return handleFile(service, conversation, request, rest)
   return method === 'GET' ? list(conversation, request) : post(service, conversation, request)
 }
@@ -171,6 +172,12 @@ function patch(service: SimService, conversation: Conversation, { body, ifVersio
   if (said === 'conversation-closed') return problem(409, said)
   if (said === 'version-conflict') return problem(412, said, { present: conversationWire(conversation) })
   return { status: 200, body: conversationWire(conversation) }
+}
+
+function mark(service: SimService, conversation: Conversation, { body }: Request): Answer {
+  const { delivered = 0, read = 0 } = body
+  service.mark(conversation, 'customer', { delivered: Number(delivered), read: Number(read) })
+  return { status: 200, body: conversation.marks }
 }
 
 function post(service: SimService, conversation: Conversation, { body, key }: Request): Answer {

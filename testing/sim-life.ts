@@ -2,10 +2,10 @@
 // never settle and its timers never ring, at whichever await it died.
 
 import type { decide } from '../core/decide.ts'
-import { type Store, TIMINGS, type Vault } from '../core/ports.ts'
+import { type Platform, type Store, TIMINGS, type Vault } from '../core/ports.ts'
 import { Engine } from '../sw/engine.ts'
 import type { Ports } from '../sw/engine-ports.ts'
-import { sessionService } from '../sw/platforms/session-service.ts'
+import { type PlatformDeps, sessionService } from '../sw/platforms/session-service.ts'
 import { createStream } from '../sw/stream.ts'
 import type { SimBrowser } from './sim-browser.ts'
 import { simStore } from './sim-store.ts'
@@ -17,6 +17,13 @@ export interface Plant {
 }
 
 const SERVICE = { url: 'https://chat.example' }
+/** Without marks a run is what its seed has been before there were any. */
+function serviceOf(deps: PlatformDeps, hasMarks: boolean): Platform {
+  const platform = sessionService(SERVICE)(deps)
+  const { marks: _, ...capabilities } = platform.capabilities
+  return hasMarks ? platform : { ...platform, capabilities }
+}
+
 const NEVER = new Promise<never>(() => {})
 /** A worker that hears of no event is stopped after this long. */
 const IDLE_MS = 30_000
@@ -131,7 +138,7 @@ export class Life {
     }
     const random = { draw: world.dice.draw, key: () => world.dice.key(browser.clock()) }
     const deps = { deployment: 'acme', fetch: network.fetchOf(this), WebSocket: network.socketOf(this), now: clock.now }
-    const platform = browser.platform?.({ ...deps, random, clock }) ?? sessionService(SERVICE)(deps)
+    const platform = browser.platform?.({ ...deps, random, clock }) ?? serviceOf(deps, browser.hasMarks)
     return {
       clock,
       random,

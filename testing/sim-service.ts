@@ -21,6 +21,7 @@ import {
   type ConversationEvent,
   type ConversationState,
 } from '../server/session.ts'
+import { advanced, type Mark, type Marks, placeOf, type Side } from '../server/session-marks.ts'
 import type { FileWire, SimFile } from './sim-files.ts'
 import { type Access, SimTokens } from './sim-tokens.ts'
 
@@ -48,6 +49,7 @@ export interface Conversation {
   attributes: Attributes
   routing: Attributes
   version: number
+  readonly marks: Marks
   readonly log: Message[]
   readonly createdAt: number
 }
@@ -66,7 +68,7 @@ export class SimService extends SimTokens {
   readonly #openKeys = new Map<string, string>()
   readonly #made = new Map<string, { hash: string; status: number; body: unknown }>()
   /** Told of every change of a conversation. */
-  onChange: (conversation: Conversation, what: Message | 'state') => void = () => {}
+  onChange: (conversation: Conversation, what: Message | 'state' | 'marks') => void = () => {}
   onRevoked: (familyId: string) => void = () => {}
   /** A family belongs to another session now. */
   onMoved: (familyId: string) => void = () => {}
@@ -230,6 +232,7 @@ export class SimService extends SimTokens {
       attributes: asked.attributes,
       routing: asked.routing,
       version: 1,
+      marks: { agent: { delivered: 0, read: 0 }, customer: { delivered: 0, read: 0 } },
       log: [],
       createdAt: this.now(),
     }
@@ -273,6 +276,12 @@ export class SimService extends SimTokens {
     Object.assign(conversation, { attributes, routing, version: conversation.version + 1 })
     this.onChange(conversation, 'state')
     return 'done'
+  }
+
+  mark(conversation: Conversation, side: Side, said: Mark): void {
+    const before = placeOf(conversation.marks)
+    conversation.marks[side] = advanced(conversation.marks[side], said, conversation.log.length)
+    if (placeOf(conversation.marks) > before) this.onChange(conversation, 'marks')
   }
 
   /** What ends a conversation, or nothing where the event is refused. */

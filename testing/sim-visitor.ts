@@ -22,6 +22,8 @@ export interface Habits {
   /** The share of messages with files. */
   readonly files: number
   readonly signIns: boolean
+  /** An agent has read what they answer. */
+  readonly marks: boolean
 }
 
 /** So often a message is sent under one key while nobody answers. */
@@ -285,13 +287,10 @@ export class Visitor implements TabEvents {
   agentSays(conversationId: string): void {
     const conversation = this.#service.conversations.get(conversationId)
     const id = this.#service.id('said')
-    if (conversation)
-      this.#service.post(conversation, {
-        role: 'agent',
-        participantId: 'agent',
-        text: `agent ${id}`,
-        key: id,
-        hash: id,
-      })
+    if (conversation === undefined) return
+    const read = conversation.log.length
+    if (this.#habits.marks) this.#service.mark(conversation, 'agent', { delivered: read, read })
+    const said = { role: 'agent', participantId: 'agent', text: `agent ${id}`, key: id, hash: id } as const
+    this.#service.post(conversation, said)
   }
 }

@@ -70,7 +70,13 @@ class Simulation {
     const vaultMode = extras.isMemory ? 'memory' : drawnMode
     const { isPageHost } = extras
     const emitted = (what: unknown) => audit.emitted(what)
-    const browser = new SimBrowser(world, network, faults, { vaultMode, plant, isPageHost, emitted })
+    const browser = new SimBrowser(world, network, faults, {
+      vaultMode,
+      plant,
+      isPageHost,
+      hasMarks: extras.marks,
+      emitted,
+    })
     audit.service = service
     // Whoever comes back too late begins anew, as often as that happens.
     if (hasShortSessions) audit.excusedSessions = Number.POSITIVE_INFINITY
@@ -85,6 +91,7 @@ class Simulation {
       closings: dice.chance(0.4),
       files: extras.files,
       signIns: extras.signIns,
+      marks: extras.marks,
     }
     const visitor = new Visitor(browser, service, audit, habits)
     this.world = world

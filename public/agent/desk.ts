@@ -1,9 +1,9 @@
 // The desk: one conversation's transcript, the field to answer in, and the two ways to let it go.
 
-import { byId, h, icon, reconcile, setText } from '../dom.ts'
+import { byId, h, ICONS, icon, reconcile, setText } from '../dom.ts'
 import { Answer } from './answer.ts'
 import { avatar, queueOf } from './inbox.ts'
-import { type Conversation, isOpen, type Message, type Model, nameOf, resumedOf } from './model.ts'
+import { type Conversation, isOpen, type Mark, type Message, type Model, nameOf, resumedOf } from './model.ts'
 
 export interface DeskEvents {
   /** Rejects when the answer did not get through; the same key is given again at the next try. */
@@ -61,7 +61,7 @@ export function makeDesk(events: DeskEvents): { render(model: Model, conversatio
         messages,
         ({ id }) => id,
         makeMessage,
-        () => {},
+        (item, message) => showMark(item, message, conversation.marks.customer),
       )
       typing.hidden = !model.typing.has(conversation.id)
       if (list.childElementCount !== before || !typing.hidden) log.scrollTo({ top: log.scrollHeight })
@@ -98,8 +98,16 @@ function makeMessage({ role, text, at }: Message): HTMLElement {
     { class: `message ${side}` },
     h('span', { class: 'visually-hidden' }, `${ROLE_WORDS[role]}: `),
     h('p', { class: 'bubble' }, text),
-    h('p', { class: 'meta' }, h('time', {}, TIME.format(at))),
+    h('p', { class: 'meta' }, h('time', {}, TIME.format(at)), role === 'agent' && h('span', { class: 'delivery' })),
   )
+}
+
+/** What the customer has had before their eyes. */
+function showMark(item: HTMLElement, { role, seq }: Message, { read }: Mark): void {
+  const mark = item.querySelector<HTMLElement>('.delivery')
+  const text = seq <= read ? 'Read' : 'Sent'
+  if (role === 'agent' && mark !== null && mark.textContent !== text)
+    mark.replaceChildren(icon(seq <= read ? ICONS.seen : ICONS.sent), text)
 }
 
 function makeHead(

@@ -6,7 +6,18 @@ import { close, handOver, identify, join, listConversations, messagesAfter, repl
 import { makeCustomer } from './customer.ts'
 import { makeDesk } from './desk.ts'
 import { makeInbox } from './inbox.ts'
-import { cursorOf, EMPTY, hasGap, type Model, withConversation, withMessages, withSeen, withTyping } from './model.ts'
+import { makeMarker } from './marks.ts'
+import {
+  cursorOf,
+  EMPTY,
+  hasGap,
+  type Model,
+  withConversation,
+  withMarks,
+  withMessages,
+  withSeen,
+  withTyping,
+} from './model.ts'
 import { type Frame, openStream } from './stream.ts'
 
 /** Typing of a customer whose connection broke is not believed for longer. */
@@ -48,6 +59,7 @@ const stream = openStream(hear, (isUp) => {
   setText(byId('link-state'), isUp ? 'Connected' : 'Reconnecting …')
   byId('link-state').classList.toggle('up', isUp)
 })
+const marker = makeMarker(stream.send)
 document.addEventListener('visibilitychange', () => change(model))
 identify().then(
   ({ name }) => setText(byId('agent-name'), name),
@@ -61,6 +73,7 @@ function change(next: Model): void {
     model = withSeen(model, selected)
     keepSeen(model)
   }
+  marker.follow(model)
   if (isDrawing) return
   isDrawing = true
   requestAnimationFrame(() => {
@@ -82,6 +95,7 @@ function choose(id: string): void {
 function hear(frame: Frame): void {
   switch (frame.type) {
     case 'ready':
+      marker.again()
       return void catchUp()
     case 'state':
       change(withConversation(model, frame.conversation))
@@ -89,6 +103,8 @@ function hear(frame: Frame): void {
     case 'message':
       change(withMessages(model, frame.message.conversationId, [frame.message]))
       return void fill(frame.message.conversationId)
+    case 'marks':
+      return change(withMarks(model, frame.conversationId, frame))
     case 'typing':
       if (frame.role === 'customer') showTyping(frame.conversationId, frame.on)
   }

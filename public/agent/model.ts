@@ -4,6 +4,12 @@
 export type ConversationState = 'pending' | 'active' | 'closed' | 'expired' | 'archived'
 export type Attributes = { readonly [name: string]: unknown }
 
+/** Up to which message everything has arrived at a side, and up to which it has been read. */
+export interface Mark {
+  readonly delivered: number
+  readonly read: number
+}
+
 /** A conversation as the session service tells it. */
 export interface Conversation {
   readonly id: string
@@ -18,6 +24,7 @@ export interface Conversation {
   readonly routingData: Attributes
   readonly version: number
   readonly lastSeq: number
+  readonly marks: { readonly agent: Mark; readonly customer: Mark }
   readonly previousId?: string
   readonly previousState?: keyof typeof RESUMED
   readonly createdAt: number
@@ -55,13 +62,38 @@ export const EMPTY: Model = {
 export function withConversation(model: Model, next: Conversation): Model {
   const known = model.conversations.get(next.id)
   if (known !== undefined && known.version > next.version) return model
+  const marks = known === undefined ? next.marks : newer(known.marks, next.marks)
   const names = known === undefined ? [] : changedNames(known.customAttributes, next.customAttributes)
   const count = (model.changed.get(next.id)?.count ?? 0) + 1
   return {
     ...(isOpen(next) ? model : withTyping(model, next.id, false)),
-    conversations: new Map(model.conversations).set(next.id, next),
+    conversations: new Map(model.conversations).set(next.id, { ...next, marks }),
     ...(names.length > 0 && { changed: new Map(model.changed).set(next.id, { names, count }) }),
   }
+}
+
+/** Takes in how far both sides have come. */
+export function withMarks(model: Model, id: string, marks: Conversation['marks']): Model {
+  const known = model.conversations.get(id)
+  if (known === undefined) return model
+  const next = { ...known, marks: newer(known.marks, marks) }
+  return { ...model, conversations: new Map(model.conversations).set(id, next) }
+}
+
+/** Marks only grow: an older picture may come later. */
+function newer(known: Conversation['marks'], next: Conversation['marks']): Conversation['marks'] {
+  const higher = (a: Mark, b: Mark): Mark => ({
+    delivered: Math.max(a.delivered, b.delivered),
+    read: Math.max(a.read, b.read),
+  })
+  return { agent: higher(known.agent, next.agent), customer: higher(known.customer, next.customer) }
+}
+
+/** What the service does not know yet of what is here, and of what was seen here; nothing where it knows. */
+export function unmarked(model: Model, { id, marks: { agent } }: Conversation): Mark | undefined {
+  const delivered = cursorOf(model, id)?.seq ?? 0
+  const read = Math.min(model.seen.get(id) ?? 0, delivered)
+  return delivered > agent.delivered || read > agent.read ? { delivered, read } : undefined
 }
 
 /** Takes in messages in any order, each once. */

@@ -2,12 +2,13 @@
 // What a frame means is for main.ts; what was missed meanwhile is fetched there after `ready`.
 
 import { identify } from './api.ts'
-import type { Conversation, Message } from './model.ts'
+import type { Conversation, Mark, Message } from './model.ts'
 
 export type Frame =
   | { readonly type: 'ready' }
   | { readonly type: 'message'; readonly message: Message }
   | { readonly type: 'state'; readonly conversation: Conversation }
+  | { readonly type: 'marks'; readonly conversationId: string; readonly agent: Mark; readonly customer: Mark }
   | { readonly type: 'typing'; readonly conversationId: string; readonly role: string; readonly on: boolean }
   | { readonly type: 'event' | 'pong' | 'error' | 'reauthed' }
   | { readonly type: 'ping'; readonly id?: string }

@@ -59,9 +59,10 @@ function messageHappenings(before: Message | undefined, { role, status, text }: 
     case 'inflight':
       return [{ tone: 'busy', text: `${quote(text)} is on its way` }]
     case 'acked':
+      return [{ tone: 'good', text: `${quote(text)} has arrived` }]
     case 'delivered':
     case 'read':
-      return [{ tone: 'good', text: `${quote(text)} has arrived` }]
+      return [{ tone: 'good', text: `${quote(text)} ${status === 'read' ? 'was read' : 'has reached an agent'}` }]
     case 'dead':
       return [{ tone: 'bad', text: `${quote(text)} was refused` }]
     case 'stale':

@@ -7,6 +7,8 @@ export type Hint = {
   deploymentId: string
   seq: number
   version: number
+  /** The place of its marks, where that may be news. */
+  marks?: number
   /** Typing and events travel along; they may be lost. */
   frame?: LossyFrame
   /** The feed that caused the frame, and does not want it back. */

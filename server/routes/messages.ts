@@ -1,12 +1,14 @@
 // Messages over HTTP: the keyed append, the strict cursor, and the long poll.
 import { Hono } from 'hono'
 import { timeOrderedId } from '../ids.ts'
+import { type Position, positionOf } from '../feed.ts'
 import type { Call, Env, Parts } from '../parts.ts'
 import { problem } from '../problem.ts'
 import { MessagesQuery, MessagesWire, PollQuery, PostedWire, PostMessageRequest } from '../schemas.ts'
 import { PollWire } from '../schemas-frames.ts'
 import { mayEnter } from '../session.ts'
 import { POLL_WAIT_MAX_MS, poll, STREAM_PATH, SUBPROTOCOL } from '../stream.ts'
+import { placeOf } from '../session-marks.ts'
 import { isKnown, messageWire } from '../wire.ts'
 import { attachedTo } from './attachments.ts'
 import { entrance, idempotencyKey, operation, requestHash, valid } from './common.ts'
@@ -147,7 +149,7 @@ async function list(
   const afterSeq = query.afterId === undefined ? 0 : await parts.store.messages.seqOf(conversationId, query.afterId)
   if (afterSeq === undefined) return problem(c, 'resync')
   // Computed from the conversation's row, so that an unchanged page costs no look at the messages.
-  const etag = `W/"${conversationId}.${conversation.lastSeq}.${afterSeq}.${query.limit}"`
+  const etag = `W/"${conversationId}.${conversation.lastSeq}.${placeOf(conversation.marks)}.${afterSeq}.${query.limit}"`
   if (isKnown(c.req.header('If-None-Match'), etag)) return c.body(null, 304, { ...CACHE, ETag: etag })
   const page = await parts.store.messages.after(conversationId, afterSeq, query.limit)
   // The page may be newer than the row by now; the answer never promises less than it brings.
@@ -157,21 +159,25 @@ async function list(
       messages: page.map((message) => messageWire(message, caller)),
       nextAfterId: page.at(-1)?.id ?? query.afterId ?? null,
       lastSeq,
+      marks: conversation.marks,
     },
     200,
     { ...CACHE, ETag: etag },
   )
 }
 
+const NOWHERE: Position = { seq: 0, version: 0, marks: 0 }
+
 type PollCall = {
   conversationId?: string | undefined
   afterSeq: number
   afterVersion?: number | undefined
+  afterMarks?: number | undefined
   waitMs: number
 }
 
 async function hold(parts: Parts, c: Call, query: PollCall): Promise<Response> {
-  const { conversationId, afterSeq, afterVersion, waitMs } = query
+  const { conversationId, afterSeq: seq, waitMs } = query
   const caller = c.get('caller')
   const row = conversationId === undefined ? undefined : await parts.store.conversations.row(conversationId)
   const isWhole = conversationId === undefined && caller.role === 'agent'
@@ -181,19 +187,26 @@ async function hold(parts: Parts, c: Call, query: PollCall): Promise<Response> {
   const frames = await poll(parts, {
     caller,
     conversationId: conversationId ?? null,
-    after: { seq: afterSeq, version: afterVersion ?? row?.version ?? 0 },
+    after: { ...(row ? positionOf(row) : NOWHERE), seq, ...named(query) },
     ...(row && { present: () => standing(parts, row.id) }),
     waitMs: Math.min(waitMs, POLL_WAIT_MAX_MS),
     signal: c.req.raw.signal,
   }).finally(release)
   parts.metrics.count('polls')
   const now = row && (await standing(parts, row.id))
-  return c.json({ frames, lastSeq: now?.seq ?? 0, version: now?.version ?? 0 }, 200, {
+  const { seq: lastSeq, version, marks } = now ?? NOWHERE
+  return c.json({ frames, lastSeq, version, marks }, 200, {
     'Cache-Control': 'no-store',
   })
 }
 
-async function standing(parts: Parts, conversationId: string): Promise<{ seq: number; version: number }> {
+/** Who does not say what state and marks it has seen is told of changes only. */
+const named = ({ afterVersion: version, afterMarks: marks }: PollCall): Partial<Position> => ({
+  ...(version !== undefined && { version }),
+  ...(marks !== undefined && { marks }),
+})
+
+async function standing(parts: Parts, conversationId: string): Promise<Position> {
   const row = await parts.store.conversations.row(conversationId)
-  return { seq: row?.lastSeq ?? 0, version: row?.version ?? 0 }
+  return row ? positionOf(row) : NOWHERE
 }

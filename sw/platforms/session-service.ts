@@ -61,14 +61,20 @@ export const sessionService =
         catchUp: 'cursor',
         sendWithoutStream: true,
         inFlightMax: 4,
+        marks: true,
         limits: { messageCharsMax: 4_096, attributeCharsMax: 2_000, routingBytesMax: 16_384, attachments: ATTACHMENTS },
       },
       ...sessions(call, deployment ?? deps.deployment, deps.now),
       ...conversations(call),
+      mark: ({ token, conversationId, read }) =>
+        call(conversationLine('POST', conversationId, '/marks'), { token, body: { read } }, marksTaken(conversationId)),
       attachments: attachments(call, conversationLine),
       ...streams(call, base, deps),
     }
   }
+
+const marksTaken = (conversationId: string) => (body: unknown) =>
+  eventOf({ ...Object(body), type: 'marks', conversationId }, conversationId) && null
 
 function callsTo(base: string, timeoutMs: number, deps: PlatformDeps): CallOf {
   return async (line, { token, key, ifMatch, body, part, also, waitMs = 0 }, read) => {
@@ -203,9 +209,11 @@ function conversations(call: CallOf): Pick<Platform, 'make' | 'send' | 'push' | 
   }
 }
 
+const sumOf = ({ delivered, read }: { delivered: number; read: number }): number => delivered + read
+
 function streams(call: CallOf, base: string, deps: PlatformDeps): Pick<Platform, 'connect' | 'poll'> {
   /** The newest state that a poll has brought: what changes between two polls is not missed. */
-  let polled = { conversationId: '', version: 0 }
+  let polled = { conversationId: '', version: 0, marks: 0 }
   return {
     connect({ conversationId, token, afterSeq }, emit) {
       let socket: WebSocket | undefined
@@ -248,14 +256,16 @@ function streams(call: CallOf, base: string, deps: PlatformDeps): Pick<Platform,
     },
 
     async poll({ token, conversationId, afterSeq, waitMs }) {
-      if (polled.conversationId !== conversationId) polled = { conversationId, version: 0 }
+      if (polled.conversationId !== conversationId) polled = { conversationId, version: 0, marks: 0 }
       const id = encodeURIComponent(conversationId)
-      const query = `conversationId=${id}&afterSeq=${afterSeq}&afterVersion=${polled.version}&waitMs=${waitMs}`
+      const query = `conversationId=${id}&afterSeq=${afterSeq}&afterVersion=${polled.version}&afterMarks=${polled.marks}&waitMs=${waitMs}`
       const answer = await call(`GET ${MESSAGING}stream/poll?${query}`, { token, waitMs }, (body) =>
         framesOf(body, conversationId),
       )
       for (const event of answer.ok ? answer.value : []) {
-        if (event.type === 'conversation') polled = { conversationId, version: event.version }
+        if (event.type === 'conversation') polled = { ...polled, version: event.version }
+        // They only grow, and so does their sum.
+        if (event.type === 'marks') polled = { ...polled, marks: sumOf(event.others) + sumOf(event.own) }
       }
       return answer
     },

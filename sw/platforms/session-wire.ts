@@ -167,9 +167,12 @@ export const closedBy = (status: number, body?: unknown, retryAfterMs?: number):
   ...judge('stream', status, body, retryAfterMs),
 })
 
+const NO_MARK = { delivered: 0, read: 0 }
+
 /** A frame in our words. Nothing for what is unknown, misshapen, or about another conversation. */
 export function eventOf(frame: unknown, conversationId: string): StreamEvent | undefined {
   const { type, id, on, role, afterMs, message, conversation, lastSeq } = Object(frame) as Shape
+  const { agent, customer, conversationId: about } = Object(frame) as Shape
   switch (type) {
     case 'ready':
       return typeof lastSeq === 'number' ? { type, headSeq: lastSeq } : undefined
@@ -181,6 +184,10 @@ export function eventOf(frame: unknown, conversationId: string): StreamEvent | u
       const view = viewOf(conversation)
       if (view?.conversation.id !== conversationId) return undefined
       return { ...view, type: 'conversation', state: view.conversation.state }
+    }
+    case 'marks': {
+      const [others, own] = [like(agent, NO_MARK), like(customer, NO_MARK)]
+      return about === conversationId && others && own ? { type, others, own } : undefined
     }
     case 'typing':
       return role === 'customer' ? undefined : { type, on: on === true }

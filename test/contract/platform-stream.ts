@@ -1,6 +1,14 @@
 // The live half of the Platform contract: connections, polls, and what comes of it when nobody answers.
 import { afterEach, describe, expect, test } from 'vitest'
-import { type Connection, type Outcome, type Platform, type StreamReport, TIMINGS } from '../../core/ports.ts'
+import {
+  type Connection,
+  type Outcome,
+  type Platform,
+  type StreamEvent,
+  type StreamReport,
+  TIMINGS,
+} from '../../core/ports.ts'
+import { UNREACHABLE as UNMARKED } from '../core/fixtures.ts'
 import { createStream } from '../../sw/stream.ts'
 import { freshKey, listener, must, type PlatformWorld, visitor } from './platform-world.ts'
 
@@ -50,6 +58,27 @@ export function streamContract(world: () => PlatformWorld): void {
       await until(() => has('pong'))
       expect(events).toContainEqual({ type: 'pong', id: 'p-1' })
       expect(has('closed')).toBe(false)
+    })
+
+    test('[PL60] by connection and by poll it says what was read, at first and when it changes', async () => {
+      const at = await visitor(world())
+      for (const text of ['one', 'two']) must(await at.send(text))
+      const { token, conversationId, platform } = at
+      expect(platform.capabilities.marks).toBe(true)
+      await world().agentReads?.(conversationId, 1)
+      const live = connect(at)
+      const marksIn = (events: readonly StreamEvent[]) => events.flatMap((one) => (one.type === 'marks' ? [one] : []))
+      await live.until(() => marksIn(live.events).length === 1)
+      const none = { delivered: 0, read: 0 }
+      expect(marksIn(live.events)).toEqual([{ type: 'marks', others: { delivered: 1, read: 1 }, own: none }])
+      const poll = async () => must(await platform.poll({ conversationId, token, afterSeq: 2, waitMs: 25_000 }))
+      expect(marksIn(await poll())).toMatchObject([{ others: { read: 1 } }])
+      // What it has heard it does not hear again: this one waits for what comes.
+      const next = poll()
+      for (const _ of [1, 2]) must((await platform.mark?.({ token, conversationId, read: 2 })) ?? UNMARKED)
+      await live.until(() => marksIn(live.events).length === 2)
+      expect(marksIn(live.events).at(-1)).toMatchObject({ own: { delivered: 2, read: 2 } })
+      expect(marksIn([...(await next), ...(marksIn(await next).length > 0 ? [] : await poll())])).toHaveLength(1)
     })
 
     test('[PL9] a poll gives the same, at once what is there and later what is new', async () => {

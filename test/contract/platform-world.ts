@@ -20,6 +20,8 @@ export interface PlatformWorld {
   refreshable(platform: Platform): Promise<{ token: string; refreshToken: string; lease?: string }>
   agentSays(conversationId: string, text: string): Promise<void>
   agentCloses(conversationId: string): Promise<void>
+  /** Where the platform has marks. */
+  agentReads?(conversationId: string, seq: number): Promise<void>
   end(): Promise<void>
 }
 

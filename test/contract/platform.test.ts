@@ -98,6 +98,7 @@ async function sessionServiceWorld(): Promise<PlatformWorld> {
       await asAgent(`${conversationId}/messages`, { text })
     },
     agentCloses: (conversationId) => asAgent(`${conversationId}/close`, {}),
+    agentReads: (conversationId, read) => asAgent(`${conversationId}/marks`, { read }),
     async end() {
       quiet.closeAllConnections()
       await Promise.all([service.close(), new Promise((resolve) => quiet.close(resolve))])

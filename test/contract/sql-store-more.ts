@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Driver } from '../../server/drivers/driver.ts'
+import { SCHEMA_VERSION } from '../../server/schema.ts'
 import type { Caller } from '../../server/session.ts'
 import { SqlStore } from '../../server/store.ts'
 
@@ -45,6 +46,42 @@ export function sqlStoreMoreContract(name: string, open: () => Promise<Driver>):
     const signIn = (caller: Customer, userId = 's:ann', now = NOW) =>
       store.identities.identify({ familyId: caller.familyId, userId, freshSessionId: randomUUID() }, now)
     const sessionOf = (answer: Awaited<ReturnType<typeof signIn>>) => (answer.type === 'gone' ? '' : answer.session.id)
+
+    test('[MK1] marks only grow, reading is having, and none goes beyond the last message', async () => {
+      const caller = await visitor()
+      const id = await begin(caller)
+      const said = (key: string) => ({
+        ...{ conversationId: id, caller, key, requestHash: key, freshId: randomUUID() },
+        body: { text: key, contentType: 'text/plain' },
+      })
+      for (const key of ['one', 'two', 'three']) await store.messages.post(said(key), NOW)
+      const before = await store.conversations.row(id)
+      const steps = [
+        { said: { delivered: 2, read: 0 }, agent: { delivered: 2, read: 0 } },
+        { said: { delivered: 1, read: 1 }, agent: { delivered: 2, read: 1 } },
+        { said: { delivered: 0, read: 99 }, agent: { delivered: 3, read: 3 } },
+      ]
+      for (const { said, agent } of steps)
+        expect((await store.marks.advance(id, 'agent', said))?.marks).toEqual({ ...before?.marks, agent })
+      expect(await store.marks.advance(id, 'agent', { delivered: 3, read: 2 })).toBeUndefined()
+      expect(await store.marks.advance('nowhere', 'agent', { delivered: 1, read: 1 })).toBeUndefined()
+      await Promise.all([1, 3, 2].map((read) => store.marks.advance(id, 'customer', { delivered: 0, read })))
+      const after = await store.conversations.row(id)
+      expect(after?.marks.customer).toEqual({ delivered: 3, read: 3 })
+      // [MK2] Whoever changes the conversation meets no conflict, and it is not kept from expiring.
+      expect([after?.version, after?.updatedAt]).toEqual([before?.version, before?.updatedAt])
+    })
+
+    test('[SV64] tables of the release before are brought up to date with what is in them', async () => {
+      const caller = await visitor()
+      const id = await begin(caller)
+      for (const name of ['agent_delivered', 'agent_read', 'customer_delivered', 'customer_read'])
+        await driver.q(`alter table conversation drop column ${name}`)
+      await driver.q('delete from schema_version where version = $1', [SCHEMA_VERSION])
+      store = await SqlStore.open(driver, LIMITS)
+      const none = { delivered: 0, read: 0 }
+      expect(await store.conversations.row(id)).toMatchObject({ id, marks: { agent: none, customer: none } })
+    })
 
     test('[SV48] twenty devices that sign in at the same instant share one session', async () => {
       const callers = await Promise.all(times(20, () => visitor()))

@@ -184,7 +184,9 @@ export class Play {
   }
 
   /** The claim of the newest action of this kind, of whatever turn. */
-  claimOf(type: 'ask' | 'open' | 'part' | 'make' | 'connect' | 'refresh' | 'send' | 'push' | 'backfill'): Claim {
+  claimOf(
+    type: 'ask' | 'open' | 'part' | 'make' | 'connect' | 'refresh' | 'send' | 'push' | 'mark' | 'backfill',
+  ): Claim {
     const action = this.#decided.get(type)
     if (action === undefined || !('claim' in action)) throw new Error(`There has been no ${type}.`)
     return action.claim

@@ -177,6 +177,17 @@ export const PLANTED_MORE: readonly Planted[] = [
     found: /^files/,
   },
   {
+    is: 'hears nothing of what was read',
+    needs: ({ marks }) => marks,
+    plant: {
+      ports: (ports) => ({
+        ...ports,
+        stream: (report) => ports.stream((told) => void (told.type === 'marks' || report(told))),
+      }),
+    },
+    found: /^marks/,
+  },
+  {
     is: 'takes what the disk has kept for all there was',
     needs: ({ evictMeanMs }) => evictMeanMs > 0,
     plant: {

@@ -9,8 +9,10 @@ import {
   isWaiting,
   type Message,
   type Model,
+  unmarked,
   unreadOf,
   withConversation,
+  withMarks,
   withMessages,
   withSeen,
   withTyping,
@@ -247,6 +249,7 @@ describe('the console', () => {
     routingData: {},
     version: 1,
     lastSeq: 0,
+    marks: { agent: { delivered: 0, read: 0 }, customer: { delivered: 0, read: 0 } },
     createdAt: 1,
     updatedAt: 1,
     ...change,
@@ -273,6 +276,17 @@ describe('the console', () => {
     expect(hasGap(having(message(1), message(2)), 'c1')).toBe(false)
     const behind = withConversation(having(message(1)), conversation({ version: 2, lastSeq: 2 }))
     expect(hasGap(behind, 'c1')).toBe(true)
+  })
+
+  test('[MK10] marks only grow, also those of an older picture, and what is known is not told again', () => {
+    const marks = (read: number) => ({ agent: { delivered: 2, read }, customer: { delivered: 0, read: 0 } })
+    const model = withMarks(withSeen(having(message(1), message(2)), 'c1'), 'c1', marks(1))
+    const known = (one: Model) => one.conversations.get('c1') as Conversation
+    expect(unmarked(model, known(model))).toEqual({ delivered: 2, read: 2 })
+    const read = withMarks(model, 'c1', marks(2))
+    expect(unmarked(read, known(read))).toBeUndefined()
+    const older = withConversation(withMarks(read, 'c1', marks(1)), conversation({ version: 2, marks: marks(0) }))
+    expect(known(older).marks.agent).toEqual({ delivered: 2, read: 2 })
   })
 
   test('[DM6] an older version of a conversation changes nothing', () => {

@@ -597,8 +597,8 @@ describe('operations', () => {
       .body
     expect(openapi).toBe('3.1.0')
     const described = Object.values(paths).flatMap((path) => Object.values(path) as { operationId: string }[])
-    expect(described).toHaveLength(31)
-    expect(new Set(described.map(({ operationId }) => operationId)).size).toBe(31)
+    expect(described).toHaveLength(32)
+    expect(new Set(described.map(({ operationId }) => operationId)).size).toBe(32)
     expect(JSON.stringify(paths['/api/v2/messaging/conversations/{id}/messages'])).toContain('`conversation-closed`')
     expect((await anyone.call<Problem>('/nowhere')).body.code).toBe('not-found')
     expect((await anyone.call<Problem>('/api/v2/messaging/stream')).status).toBe(426)

@@ -92,6 +92,7 @@ const LINES: Record<string, Line> = {
     agent: 'unknown-participant',
     customer: 'agents-only',
   },
+  markConversation: { ask: () => ({ method: 'POST', path: one('/marks'), body: { read: 1 } }), owner: 200, ...hidden },
   closeConversation: { ask: () => ({ method: 'POST', path: one('/close') }), owner: 200, ...hidden },
   persistState: {
     ask: () => ({

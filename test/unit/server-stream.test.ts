@@ -496,7 +496,7 @@ describe('the long poll', () => {
     const visitor = new Visitor(url)
     const conversation = await visitor.begin()
     const none = await poll(visitor, `conversationId=${conversation.id}&waitMs=0`)
-    expect(none.body).toEqual({ frames: [], lastSeq: 0, version: 1 })
+    expect(none.body).toEqual({ frames: [], lastSeq: 0, version: 1, marks: 0 })
     await visitor.call(`/api/v2/messaging/conversations/${conversation.id}`, {
       method: 'PATCH',
       body: { customAttributes: { a: 'b' } },
