@@ -35,7 +35,7 @@ const PLANTED: readonly { readonly is: string; readonly plant: Plant; readonly f
     plant: wrongly((unkeyed) => ({
       matched: (draft, claim, value) => {
         const { transcript } = draft.slots
-        draft.slots.transcript = { ...transcript, known: [] }
+        draft.slots.transcript = { ...transcript, known: [], askedSeq: 0 }
         const rows = unkeyed.matched(draft, claim, value)
         draft.slots.transcript = transcript
         return rows
