@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Browser, type BrowserContext, test as base, expect, type Locator, type Page } from '@playwright/test'
 import { lowContrast } from './contrast.ts'
+import { everythingIn } from './residue.ts'
 
 const ENTRY = join(import.meta.dirname, '../dist/demo-server/main.js')
 /** A half-open socket is found within 8 + 3 × 2 s; the rest is for a slow machine. */
@@ -375,6 +376,45 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await context.close()
   })
 }
+
+test('[DM45] who signs out says what becomes of the unsent, and then nothing of them is in any view of any tab', async ({
+  context,
+  page,
+  demo,
+}) => {
+  await openShop(page, demo.url)
+  await press(page, 'Add Storm lantern to the cart')
+  await say(page, 'Is it waterproof?')
+  await expectSent(page, 'Is it waterproof?')
+  const other = await context.newPage()
+  await openShop(other, demo.url)
+  await fieldOf(other).fill('half a thought')
+  await press(page, 'Go offline')
+  await expect(phaseOf(page)).toHaveText('reconnecting')
+  await say(page, 'And in salt water?')
+
+  await press(page, 'Sign out')
+  const asked = page.getByRole('alertdialog', { name: 'Sign out' })
+  await expect(asked).toContainText('Something you wrote has not been sent.')
+  await asked.getByRole('button', { name: 'Stay' }).click()
+  await expect(asked).toBeHidden()
+  await expect(messageOf(page, 'And in salt water?')).toHaveCount(1)
+  await press(page, 'Sign out')
+  await asked.getByRole('button', { name: 'Discard it' }).click()
+
+  for (const tab of [page, other]) {
+    await expect(tab.getByText('You are signed out. Nothing of this chat is left on this device.')).toBeVisible()
+    await expect(tab.getByRole('button', { name: 'Cart, 0 pieces, €0.00' })).toBeVisible()
+    await expect(fieldOf(tab)).toHaveValue('')
+    const everything = await everythingIn(tab)
+    for (const word of ['waterproof', 'salt water', 'half a thought', 'lantern:1'])
+      expect(everything).not.toContain(word)
+  }
+  await press(page, 'Come back')
+  await press(page, 'Begin anew')
+  await expect(phaseOf(page)).toHaveText('live')
+  await expect(page.locator('#chat .bubble')).toHaveCount(0)
+})
 
 test('[AT11] a file is chosen, goes with its words, and shows its name and size; another is taken out again', async ({
   page,

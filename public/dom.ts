@@ -47,6 +47,7 @@ export function icon(path: string): SVGSVGElement {
 
 export const ICONS = {
   close: 'M6 6l12 12M18 6 6 18',
+  leave: 'M13 4H6v16h7M10 12h10M16.500 8.500 20 12l-3.500 3.500',
   send: 'M5 12h13M12 5l7 7-7 7',
   waiting: 'M12 7v5l3 2M12 3.5a8.5 8.5 0 1 1 0 17 8.5 8.5 0 0 1 0-17z',
   sending: 'M12 19V5M6 11l6-6 6 6',

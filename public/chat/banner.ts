@@ -67,3 +67,40 @@ export function makeProblem(): Problem {
     },
   }
 }
+
+export type Unsent = 'send' | 'discard'
+
+export interface Leaving {
+  readonly element: HTMLElement
+  ask(): void
+  hide(): void
+}
+
+/** Who signs out while something is unsent says what becomes of it. */
+export function makeLeaving(choose: (unsent: Unsent) => void): Leaving {
+  const button = (text: string, then: () => void): HTMLElement =>
+    h('button', { class: 'button small', type: 'button', onclick: then }, text)
+  const hide = (): void => {
+    element.hidden = true
+  }
+  const answer = (unsent: Unsent) => (): void => {
+    hide()
+    choose(unsent)
+  }
+  const element = h(
+    'div',
+    { class: 'banner leaving', role: 'alertdialog', 'aria-label': 'Sign out', 'data-tone': 'warn', hidden: true },
+    h('p', {}, 'Something you wrote has not been sent.'),
+    button('Send it, then sign out', answer('send')),
+    button('Discard it', answer('discard')),
+    button('Stay', hide),
+  )
+  return {
+    element,
+    hide,
+    ask() {
+      element.hidden = false
+      element.querySelector('button')?.focus()
+    },
+  }
+}

@@ -73,6 +73,13 @@ export class Composer {
     this.focus()
   }
 
+  /** Another visitor is here, and finds nothing in the field. */
+  clear(): void {
+    this.#setEditing(undefined)
+    this.#choose(null)
+    this.#put('')
+  }
+
   focus(): void {
     this.#fit()
     this.#field.focus()

@@ -1,9 +1,9 @@
 // The chat widget: launcher with unread badge, panel, header. It shows what the state says and passes on what the
 // visitor does; it keeps nothing of its own but whether it is open.
 
-import type { Chat, State } from 'holdfast'
+import { type Chat, isHoldfastError, type State } from 'holdfast'
 import { byId, h, ICONS, icon, setText } from '../dom.ts'
-import { type BannerAction, makeBanner, makeProblem } from './banner.ts'
+import { type BannerAction, makeBanner, makeLeaving, makeProblem, type Unsent } from './banner.ts'
 import { Composer } from './composer.ts'
 import { makeEarlier } from './earlier.ts'
 import { makeMessageList } from './messages.ts'
@@ -19,6 +19,8 @@ export class Widget {
   readonly #presence = h('p', { class: 'presence' }, 'Connecting …')
   readonly #problem = makeProblem()
   readonly #banner = makeBanner((action) => this.#act(action))
+  readonly #leaving = makeLeaving((unsent) => this.#signOut(unsent))
+  readonly #leave = headButton('Sign out', ICONS.leave, 'chat-leave', () => this.#signOut('refuse'))
   readonly #composer = new Composer(this.#problem.show)
   readonly #earlier = makeEarlier(this.#problem.show)
   readonly #list = makeMessageList(
@@ -27,6 +29,7 @@ export class Widget {
   )
   #chat: Chat | undefined
   #unread = 0
+  #epoch = ''
   #phase: State['phase'] = 'starting'
 
   constructor(onSuffer: () => void) {
@@ -38,10 +41,12 @@ export class Widget {
         h('img', { src: '/favicon.svg', alt: '', width: 38, height: 38 }),
         title,
         headButton('Make it suffer', ICONS.bolt, 'chat-suffer', onSuffer),
+        this.#leave,
         headButton('Close the chat', ICONS.close, 'chat-close', () => this.#setOpen(false)),
       ),
       this.#banner.element,
       this.#problem.element,
+      this.#leaving.element,
       this.#list.element,
       this.#composer.element,
     )
@@ -65,6 +70,10 @@ export class Widget {
     const phase = steadyPhase(this.#phase, state.phase)
     const situation = { ...state, phase }
     this.#phase = phase
+    // What the former visitor has written, and not sent, is nobody else's.
+    if (this.#epoch !== '' && this.#epoch !== state.epoch) this.#forget()
+    this.#epoch = state.epoch
+    this.#leave.hidden = phase === 'signed-out'
     this.#unread = state.unread
     this.#banner.show(bannerOf(situation))
     setText(this.#presence, presenceOf(situation))
@@ -103,12 +112,28 @@ export class Widget {
     if (isSeen && this.#unread > 0) this.#chat?.markRead().catch(this.showProblem)
   }
 
-  /** Both begin anew: in a session that still stands, or in another one. */
+  #signOut(unsent: Unsent | 'refuse'): void {
+    this.#chat?.logout({ unsent }).catch((error: unknown) => {
+      if (isHoldfastError(error, 'OUTBOX_UNSENT')) this.#leaving.ask()
+      else this.showProblem(error)
+    })
+  }
+
+  #forget(): void {
+    this.#composer.clear()
+    this.#leaving.hide()
+    this.#problem.hide()
+  }
+
+  /** Two begin anew, in a session that still stands or in another one; who has signed out comes as somebody new. */
   #act(action: BannerAction): void {
     switch (action) {
       case 'start-new':
       case 'start-again':
         this.#chat?.startNew().then(() => this.#composer.focus(), this.showProblem)
+        return
+      case 'come-back':
+        location.reload()
     }
   }
 }

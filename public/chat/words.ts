@@ -84,7 +84,7 @@ export function deliveryOf(
 export interface BannerWords {
   readonly tone: 'calm' | 'warn' | 'bad'
   readonly text: string
-  readonly action?: { readonly id: 'start-new' | 'start-again'; readonly text: string }
+  readonly action?: { readonly id: 'start-new' | 'start-again' | 'come-back'; readonly text: string }
 }
 
 type Situation = Pick<State, 'phase' | 'online' | 'outbox' | 'conversation'>
@@ -124,7 +124,11 @@ export function bannerOf({ phase, online, outbox, conversation }: Situation): Ba
         action: { id: 'start-again', text: 'Start again' },
       }
     case 'signed-out':
-      return { tone: 'calm', text: 'You are signed out. Nothing of this chat is left on this device.' }
+      return {
+        tone: 'calm',
+        text: 'You are signed out. Nothing of this chat is left on this device.',
+        action: { id: 'come-back', text: 'Begin anew' },
+      }
     case 'dormant':
       return { tone: 'calm', text: 'The chat is resting. It wakes when you write.' }
     default:

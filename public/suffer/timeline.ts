@@ -45,7 +45,11 @@ export function makeTimeline(): Timeline {
     add,
     follow(state) {
       // The first state is what was there before; nothing has happened yet.
-      if (last !== undefined) for (const happening of happeningsOf(last, state)) add(happening)
+      if (last !== undefined && last.epoch !== state.epoch) {
+        // It quotes what was said, and that is nobody else's.
+        items.replaceChildren()
+        add({ tone: 'plain', text: 'Somebody else is here: what was before is gone' })
+      } else if (last !== undefined) for (const happening of happeningsOf(last, state)) add(happening)
       last = state
     },
   }
