@@ -284,7 +284,7 @@ function stream(draft: Draft, { report, generation, conversationId }: Input & { 
       return void logout(draft, 'discard')
     case 'ended': {
       const { claim, verdict, reason, code = 'SERVICE_UNREACHABLE', retryAfterMs = 0, lease: name } = report
-      const { isForgotten = false } = report
+      const { isForgotten = false, isUnreachable = false } = report
       session(draft, { type: 'stream-closed', claim, retryAfterMs })
       // The platform itself says that no other try will do.
       if (verdict === 'auth-required') return denied(draft, code, name)
@@ -294,7 +294,7 @@ function stream(draft: Draft, { report, generation, conversationId }: Input & { 
         draft.problems.push(problemOf({ code, reason }))
         return
       }
-      return learn(draft, { ok: false, verdict, code, reason, isForgotten }, generation, conversationId)
+      return learn(draft, { ok: false, verdict, code, reason, isForgotten, isUnreachable }, generation, conversationId)
     }
   }
 }

@@ -50,6 +50,8 @@ export interface Ending {
   readonly lease?: string
   /** There was no connection: the token was in the memory of a worker that is no more. */
   readonly isForgotten?: boolean | undefined
+  /** Nobody was there, by any means. */
+  readonly isUnreachable?: boolean | undefined
 }
 
 /** Calls that some platforms take over the open connection, and only there. */

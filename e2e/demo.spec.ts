@@ -11,10 +11,11 @@ const ENTRY = join(import.meta.dirname, '../dist/demo-server/main.js')
 /** A half-open socket is found within 8 + 3 × 2 s; the rest is for a slow machine. */
 const FOUND_MS = 40_000
 
-const test = base.extend<{ demo: { readonly url: string } }>({
-  demo: async ({ browserName: _ }, use) => {
+const test = base.extend<{ demo: { readonly url: string }; platform: string }>({
+  platform: ['session-service', { option: true }],
+  demo: async ({ platform }, use) => {
     const folder = mkdtempSync(join(tmpdir(), 'holdfast-demo-'))
-    const server = spawn(process.execPath, [ENTRY, '--port', '0', '--data', folder], {
+    const server = spawn(process.execPath, [ENTRY, '--port', '0', '--data', folder, '--platform', platform], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     await use({ url: await addressOf(server) })
@@ -139,14 +140,10 @@ test('[MK10] one tick, two ticks, "Read": for visitor and agent, and for who was
   await expect(markOf(next, 'one')).toHaveText('Read')
 })
 
-test('[DM16] every fault on one conversation: the agent reads each message once and in order', async ({
-  browser,
-  page,
-  demo,
-}) => {
+async function everyFault(browser: Browser, page: Page, url: string, hasTokens = true): Promise<void> {
   test.setTimeout(150_000)
-  const agent = await openConsole(browser, demo.url)
-  await openShop(page, demo.url)
+  const agent = await openConsole(browser, url)
+  await openShop(page, url)
   await say(page, 'one')
   await expectSent(page, 'one')
   await choose(agent)
@@ -160,7 +157,8 @@ test('[DM16] every fault on one conversation: the agent reads each message once 
   await expectSent(page, 'three')
   await expect(page.getByRole('button', { name: 'Cut the answer' })).toBeVisible()
 
-  await press(page, 'Expire the token')
+  if (hasTokens) await press(page, 'Expire the token')
+  else await expect(page.getByRole('button', { name: 'Expire the token' })).toBeDisabled()
   await say(page, 'four')
   await expectSent(page, 'four')
 
@@ -188,6 +186,40 @@ test('[DM16] every fault on one conversation: the agent reads each message once 
   const all = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'Aye']
   await expect(saidAt(agent)).toHaveText(all)
   await expect(page.locator('#chat .bubble')).toHaveText(all)
+}
+
+test('[DM16] every fault on one conversation: the agent reads each message once and in order', ({
+  browser,
+  page,
+  demo,
+}) => everyFault(browser, page, demo.url))
+
+test.describe('on Genesys', () => {
+  test.use({ platform: 'genesys' })
+
+  test('[DM45] every fault there is felt, or cannot be pressed; the agent reads each message once and in order', ({
+    browser,
+    page,
+    demo,
+  }) => everyFault(browser, page, demo.url, false))
+
+  test('[DM45] an ended conversation is followed by a new one; at 390 px nothing scrolls sideways', async ({
+    browser,
+    page,
+    demo,
+  }) => {
+    await page.setViewportSize({ width: 390, height: 844 })
+    await openShop(page, demo.url)
+    await say(page, 'hello')
+    await expectSent(page, 'hello')
+    const agent = await openConsole(browser, demo.url)
+    await choose(agent)
+    await press(agent, 'Close')
+    await press(page, 'Start a new conversation')
+    await say(page, 'again')
+    await expectSent(page, 'again')
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390)
+  })
 })
 
 test('[DM17] the agent sees the cart change; it survives a reload and is the same in a second tab', async ({

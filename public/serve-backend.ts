@@ -20,6 +20,8 @@ export interface Behind {
   readonly worker: string
   /** Paths that are its own. */
   readonly paths: RegExp
+  /** Faults that no visitor can feel there. */
+  readonly unfelt?: readonly string[]
   /** What the worker is told, by a page that was loaded from `host`. */
   platformFor(host: string): object
   agentToken(agent: AgentIdentity): Promise<string | undefined>

@@ -125,9 +125,9 @@ class Site {
         return sendJson(response, 400, { title: 'There is no such fault.' })
       this.#act(call)
     }
-    const { loseAnswer } = this.#backend
+    const { loseAnswer, unfelt = [] } = this.#backend
     const lost = loseAnswer && { cutAnswers: loseAnswer.call(this.#backend) ? 1 : 0 }
-    sendJson(response, 200, { ...this.#faults.state, ...lost, halfOpen: this.#gate.halfOpen })
+    sendJson(response, 200, { ...this.#faults.state, ...lost, unfelt, halfOpen: this.#gate.halfOpen })
   }
 
   #act(call: FaultCall): void {

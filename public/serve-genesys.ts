@@ -9,6 +9,8 @@ const AWAY_MS = 1_000
 export class GenesysBackend implements Behind {
   readonly worker = 'holdfast-sw-genesys.js'
   readonly paths = /^\/(v1$|api\/|webdeployments\/|upload\/|download\/)/
+  /** A guest's token ends with its session. */
+  readonly unfelt = ['expire-token']
   readonly port: number
   readonly #genesys: Genesys
   readonly #agentToken: string
@@ -31,8 +33,8 @@ export class GenesysBackend implements Behind {
     service.attachments.base = api
     const endpoints = { messaging: `ws://${host}`, api, cdn: api }
     const platform = { type: 'genesys', domain: 'emulator.example', deploymentId, endpoints }
-    // So many echoes the platform does not take: the adapter's own intervals hold.
-    return { platform, timings: {} }
+    // One ping that is missed ends it there: the pong has longer.
+    return { platform, timings: { pingMs: 8_000, pongMs: 5_000 } }
   }
 
   async agentToken(): Promise<string> {

@@ -205,11 +205,9 @@ class Run {
     this.#report({ type: 'opened', claim: this.#request.claim, headSeq })
   }
 
-  #end({ verdict, reason, code, retryAfterMs, lease }: Ending): void {
+  #end(ending: Ending): void {
     this.stop()
-    const { claim } = this.#request
-    const wish = retryAfterMs !== undefined && { retryAfterMs }
-    this.#report({ type: 'ended', claim, verdict, reason, ...(code && { code }), ...wish, ...(lease && { lease }) })
+    this.#report({ ...ending, type: 'ended', claim: this.#request.claim })
   }
 
   #alarm(ms: number, ring: () => void): void {

@@ -60,6 +60,8 @@ export interface FaultState {
   readonly cutAnswers: number
   readonly halfOpen: number
   readonly build: number
+  /** Those that this platform's visitors cannot feel. */
+  readonly unfelt?: readonly FaultId[]
 }
 
 export const NO_FAULTS: FaultState = { offline: false, cutAnswers: 0, halfOpen: 0, build: 1 }

@@ -57,31 +57,38 @@ function makeFaults(tell: (text: string) => void): HTMLElement {
   const rows = FAULTS.map((fault) => makeRow(fault, press))
   let state: FaultState = NO_FAULTS
   let timer: ReturnType<typeof setTimeout> | undefined
+  /** Begun so far, and not yet answered. */
+  let presses = 0
+  let pressing = 0
 
   function show(next: FaultState): void {
     state = next
-    for (const row of rows) row.show(isActive(next, row.id))
+    for (const row of rows) row.show(isActive(next, row.id), next.unfelt?.includes(row.id) === true)
     clearTimeout(timer)
     if (next.cutAnswers > 0 || next.halfOpen > 0) timer = setTimeout(() => void refresh(), ARMED_POLL_MS)
   }
 
+  /** What was asked before a press, or beside it, may be from before: the press is answered with what holds since. */
   async function refresh(): Promise<void> {
-    try {
-      show(await readFaults())
-    } catch {
-      // The demo itself is being restarted; the next press asks again.
-      show(NO_FAULTS)
-    }
+    if (pressing > 0) return
+    const before = presses
+    // The demo itself may be restarted just now; the next press asks again.
+    const next = await readFaults().catch(() => NO_FAULTS)
+    if (before === presses) show(next)
   }
 
   async function press(fault: Fault): Promise<void> {
     const on = !isActive(state, fault.id)
     tell(on ? `You: ${fault.name.toLowerCase()}` : `You: ${fault.release?.toLowerCase()}`)
+    presses += 1
+    pressing += 1
     try {
       show(await setFault(fault.id, on))
       channel.postMessage(null)
     } catch (error) {
       tell(error instanceof Error ? error.message : 'That did not work.')
+    } finally {
+      pressing -= 1
     }
   }
 
@@ -93,23 +100,22 @@ function makeFaults(tell: (text: string) => void): HTMLElement {
 function makeRow(
   fault: Fault,
   press: (fault: Fault) => Promise<void>,
-): { id: Fault['id']; element: HTMLElement; show(isOn: boolean): void } {
+): { id: Fault['id']; element: HTMLElement; show(isOn: boolean, isUnfelt: boolean): void } {
   const note = `about-${fault.id}`
   const button = h('button', { type: 'button', 'aria-describedby': note }, fault.name)
   button.addEventListener('click', () => {
     button.classList.add('pressed')
     void press(fault).finally(() => button.classList.remove('pressed'))
   })
-  const element = h(
-    'li',
-    { class: 'fault' },
-    button,
-    h('p', { id: note }, fault.does, ' ', h('em', {}, 'watch:'), ` ${fault.watch}`),
-  )
+  const about = h('p', { id: note }, fault.does, ' ', h('em', {}, 'watch:'), ` ${fault.watch}`)
+  const element = h('li', { class: 'fault' }, button, about)
   return {
     id: fault.id,
     element,
-    show(isOn) {
+    show(isOn, isUnfelt) {
+      if (isUnfelt && !button.disabled)
+        about.replaceChildren('A guest’s token on this platform lives as long as its session.')
+      button.disabled = isUnfelt
       element.classList.toggle('on', isOn)
       setText(button, isOn ? (fault.release ?? fault.name) : fault.name)
     },

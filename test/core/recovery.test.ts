@@ -37,6 +37,13 @@ describe('back after a time without the service', () => {
     expect(waits(play)).toEqual(['running', true])
   })
 
+  test.each([true, false])('[SN51] an end of the stream says whether anybody was there: %s', async (isUnreachable) => {
+    const play = await new Play().live()
+    const claim = play.claimOf('connect')
+    await play.heard({ type: 'ended', claim, verdict: 'retry', reason: 'cut', isUnreachable })
+    expect(play.slots.session.isOnline).toBe(!isUnreachable)
+  })
+
   test('[SN48] a wish of the server is kept all the same', async () => {
     const play = await silent()
     await play.after(30 * SECOND)

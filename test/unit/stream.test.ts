@@ -151,9 +151,16 @@ describe('one attempt', () => {
     const { connect, sockets, reports, polls, alarms } = world()
     connect()
     sockets[0]?.emit(closed)
-    await polls[0]?.answer({ ...unreachable, verdict: 'retry-at', retryAfterMs: 7_000 })
-    expect(reports).toEqual([
-      { ...ENDED, verdict: 'retry-at', reason: 'no answer', code: 'SERVICE_UNREACHABLE', retryAfterMs: 7_000 },
+    await polls[0]?.answer({ ...unreachable, verdict: 'retry-at', retryAfterMs: 7_000, isUnreachable: true })
+    expect(reports).toMatchObject([
+      {
+        ...ENDED,
+        verdict: 'retry-at',
+        reason: 'no answer',
+        code: 'SERVICE_UNREACHABLE',
+        retryAfterMs: 7_000,
+        isUnreachable: true,
+      },
     ])
     expect([polls.length, sockets.length, alarms.size]).toEqual([1, 1, 0])
   })
