@@ -14,6 +14,11 @@ interface Said {
   readonly at: number
 }
 
+interface Mark {
+  readonly delivered: number
+  readonly read: number
+}
+
 interface Talk {
   readonly id: string
   readonly session: GenesysSession
@@ -24,6 +29,8 @@ interface Talk {
   queue: string
   attributes: { readonly [name: string]: string }
   version: number
+  /** What the agents have had before their eyes; of the customer the platform says nothing. */
+  marks: { readonly agent: Mark; readonly customer: Mark }
 }
 
 interface DeskAnswer {
@@ -34,6 +41,7 @@ interface DeskAnswer {
 type Tell = (frame: object) => void
 
 const CALL = /^\/api\/v2\/messaging\/conversations(?:\/([^/]+)(?:\/(messages|participants|close)(?:\/[^/]+)?)?)?$/
+const NONE: Mark = { delivered: 0, read: 0 }
 const AGENT = { id: 'agent', role: 'agent' }
 const NOT_FOUND: DeskAnswer = { status: 404, body: { title: 'There is no such conversation.' } }
 
@@ -73,6 +81,7 @@ export class GenesysDesk {
         const talk = this.#talks.get(String(frame['conversationId']))
         if (frame['type'] === 'typing' && frame['on'] === true && talk !== undefined)
           this.#service.agentTypes(talk.session)
+        if (frame['type'] === 'mark' && talk !== undefined) this.#mark(talk, frame)
       },
       gone: () => void this.#listeners.delete(tell),
     }
@@ -133,6 +142,7 @@ export class GenesysDesk {
       queue: 'counter',
       attributes: {},
       version: 1,
+      marks: { agent: NONE, customer: NONE },
     }
     this.#talks.set(id, talk)
     this.#present.set(session, talk)
@@ -161,6 +171,14 @@ export class GenesysDesk {
     this.#tell({ type: 'state', conversation: viewOf(talk) })
   }
 
+  #mark(talk: Talk, { delivered, read }: { readonly [name: string]: unknown }): void {
+    const { agent } = talk.marks
+    const higher = (known: number, said: unknown) => Math.max(known, Math.min(Number(said) || 0, talk.said.length))
+    const next = { delivered: higher(agent.delivered, delivered), read: higher(agent.read, read) }
+    talk.marks = { ...talk.marks, agent: next }
+    this.#tell({ type: 'marks', conversationId: talk.id, ...talk.marks })
+  }
+
   #tell(frame: object): void {
     for (const tell of this.#listeners) tell(frame)
   }
@@ -175,8 +193,9 @@ function wordsOf(text: string, { content = [] }: GenesysEntity): string {
   return [text, ...files].filter((word) => word !== '').join('\n')
 }
 
-const viewOf = ({ id, state, attributes, queue, version, said, previousId, createdAt }: Talk): object => ({
+const viewOf = ({ id, state, attributes, queue, version, said, previousId, createdAt, marks }: Talk): object => ({
   id,
+  marks,
   state,
   participants: [{ id: 'visitor', role: 'customer' }, AGENT],
   customAttributes: attributes,

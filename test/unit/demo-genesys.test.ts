@@ -62,6 +62,8 @@ async function dial(path: string, first: object, protocols: string[] = []) {
   return { say, until }
 }
 
+const NONE = { delivered: 0, read: 0 }
+
 async function visitor() {
   const config = (await (await fetch(`${demo.url}/holdfast/config.json`)).json()) as {
     deployments: { demo: { platform: { deploymentId: string } } }
@@ -124,8 +126,10 @@ test('[DM41] the agent reads what a visitor writes, with what is known of him, a
   const { messages } = (await call('GET', `/${id}/messages`)) as { messages?: unknown[] }
   expect(messages).toMatchObject([{ role: 'customer' }, { role: 'agent', text: 'soon', seq: 2 }])
   await guest.until((frame) => Object(frame['body']).text === 'soon')
+  desk.say({ type: 'mark', conversationId: id, delivered: 9, read: 1 })
+  await desk.until((frame) => frame.type === 'marks' && JSON.stringify(frame['agent']) === '{"delivered":2,"read":1}')
   await call('POST', `/${id}/close`)
-  await desk.until(state({ state: 'closed' }))
+  await desk.until(state({ state: 'closed', marks: { agent: { delivered: 2, read: 1 }, customer: NONE } }))
   await guest.until((frame) => Object(Object(frame['body']).metadata).readOnly === 'true')
 })
 
