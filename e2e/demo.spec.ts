@@ -197,13 +197,13 @@ test('[DM16] every fault on one conversation: the agent reads each message once 
 test.describe('on Genesys', () => {
   test.use({ platform: 'genesys' })
 
-  test('[DM45] every fault there is felt, or cannot be pressed; the agent reads each message once and in order', ({
+  test('[DM49] every fault there is felt, or cannot be pressed; the agent reads each message once and in order', ({
     browser,
     page,
     demo,
   }) => everyFault(browser, page, demo.url, false))
 
-  test('[DM45] an ended conversation is followed by a new one; at 390 px nothing scrolls sideways', async ({
+  test('[DM49] an ended conversation is followed by a new one; at 390 px nothing scrolls sideways', async ({
     browser,
     page,
     demo,
