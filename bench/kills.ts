@@ -12,6 +12,8 @@ const MESSAGES = 100
 const KILLS = 20
 /** So long the peer's server takes for each, that a kill can fall into it. */
 const ANSWER_MS = 20
+/** From one message to the next: kills fall everywhere in it, also between what leaves the disk and what leaves the browser. */
+const CYCLE_MS = 32
 const DEADLINE_MS = 120_000
 
 type AskWorker = (change: Partial<Ask>) => Promise<unknown>
@@ -53,6 +55,7 @@ async function strike(lab: Lab, page: Page, arrived: () => Promise<number>, stru
   }
   for (let kill = 0; kill < KILLS; kill++) {
     await all(kill * (MESSAGES / KILLS) + 1)
+    await new Promise((resolve) => setTimeout(resolve, (kill * CYCLE_MS) / KILLS))
     await lab.killWorkers(page)
     struck()
   }

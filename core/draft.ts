@@ -8,6 +8,7 @@ import type { Action, Problem } from './inputs.ts'
 import { type Change, type Entry, type OutboxInput, reduce as reduceOutbox } from './outbox.ts'
 import type { View, Writes } from './ports.ts'
 import { newSlots, type Slots } from './state.ts'
+import { cut } from './marks.ts'
 import type { Unkeyed } from './unkeyed.ts'
 import { emptyTranscript, type Row, reduce as reduceTranscript, type TranscriptInput } from './transcript.ts'
 
@@ -92,8 +93,12 @@ export function outbox(draft: Draft, input: OutboxInput): Change {
 
 export function transcript(draft: Draft, input: TranscriptInput): void {
   const numbered = draft.unkeyed?.numbered(draft, input) ?? input
-  const { state, rows, endSeq } = reduceTranscript(draft.slots.transcript, numbered, draft.env)
+  const { state, rows, endSeq, isOther } = reduceTranscript(draft.slots.transcript, numbered, draft.env)
   draft.slots.transcript = state
+  const { conversationId: id } = state
+  const marks = draft.slots.marks?.[id]
+  const end = isOther ? 0 : endSeq
+  if (marks && end !== undefined) draft.slots.marks = { ...draft.slots.marks, [id]: cut(marks, end) }
   if (endSeq !== undefined) draft.endSeq = endSeq
   for (const row of rows) draft.rows.push({ ...row, epoch: draft.slots.session.epoch })
 }

@@ -5,7 +5,7 @@ import { reject } from './fold-lease.ts'
 import { heard as reached } from './fold-parts.ts'
 import type { Input } from './inputs.ts'
 import { heard, type Marks, marksOf, plan, seen, told, withMarks } from './marks.ts'
-import type { StreamReport } from './ports.ts'
+import type { BothMarks } from './ports-stream.ts'
 import { reduce as reduceTranscript } from './transcript.ts'
 import type { EpochMs } from './wire.ts'
 
@@ -25,7 +25,7 @@ export function read(draft: Draft): void {
   slots.transcript = reduceTranscript(slots.transcript, { type: 'marked-read' }, env).state
 }
 
-export function marked(draft: Draft, id: string, { others, own }: StreamReport & { type: 'marks' }): void {
+export function marked(draft: Draft, id: string, { others, own }: BothMarks): void {
   const { slots, env } = draft
   const { cursor, headSeq } = slots.transcript
   const marks = change(draft, id, (before) => heard(before, others, own, Math.max(headSeq, cursor.seq)))

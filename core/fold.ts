@@ -231,10 +231,8 @@ function pushed(draft: Draft, { claim, outcome, generation, conversationId }: In
   else context(draft, { type: 'pushed', claim, version })
 }
 
-function backfilled(
-  draft: Draft,
-  { claim, outcome, generation, conversationId }: Input & { type: 'backfilled' },
-): void {
+function backfilled(draft: Draft, input: Input & { type: 'backfilled' }): void {
+  const { claim, outcome, generation, conversationId } = input
   if (draft.slots.transcript.conversationId !== conversationId) return
   if (!outcome.ok) {
     learn(draft, outcome, generation, conversationId)
@@ -247,6 +245,7 @@ function backfilled(
   const rows = draft.unkeyed?.matched(draft, claim, outcome.value) ?? outcome.value.rows
   for (const row of rows) settleEcho(draft, row)
   transcript(draft, { type: 'backfilled', claim, rows, headSeq: outcome.value.headSeq })
+  if (outcome.value.marks) marked(draft, conversationId, outcome.value.marks)
 }
 
 const settleEcho = (draft: Draft, row: Row): void => {

@@ -51,6 +51,15 @@ export function heard(marks: Marks, others: Mark, own: Mark, headSeq: number): M
   return isSame ? marks : { ...marks, read, delivered, told }
 }
 
+/** The log that they were of ends here: of what is said above from now on nobody has anything yet. */
+export const cut = (marks: Marks, seq: number): Marks => ({
+  ...marks,
+  delivered: Math.min(marks.delivered, seq),
+  read: Math.min(marks.read, seq),
+  seen: Math.min(marks.seen, seq),
+  told: Math.min(marks.told, seq),
+})
+
 export const seen = (marks: Marks, seq: number): Marks => (seq > marks.seen ? { ...marks, seen: seq } : marks)
 
 /** The answer to what was told. What the platform does not know how to take is not told again. */

@@ -30,7 +30,7 @@ export type StreamEvent =
   /** The platform has taken these attributes along with something else than a message. */
   | { readonly type: 'carried'; readonly attributes: { readonly [name: string]: string } }
   /** How far the others have come with this visitor's messages, and the visitor with theirs. */
-  | { readonly type: 'marks'; readonly others: Mark; readonly own: Mark }
+  | ({ readonly type: 'marks' } & BothMarks)
   /** What was said is gone there, and is to go here: with what was still to be said. */
   | { readonly type: 'cleared' }
   /** The visitor was signed out elsewhere: nothing of the identity may stay. */
@@ -81,6 +81,23 @@ export interface StreamRequest {
   /** What is known of a conversation that this connection begins, where only that can tell it. */
   readonly attributes?: Attributes
 }
+
+/** How far both sides have come. */
+export interface BothMarks {
+  readonly others: Mark
+  readonly own: Mark
+}
+
+/** `calls`: how many requests it took, where more than one and the platform counts. */
+export type Backfilled =
+  | { readonly resync: true }
+  | {
+      readonly resync: false
+      readonly rows: readonly Row[]
+      readonly headSeq: number
+      readonly calls?: number
+      readonly marks?: BothMarks
+    }
 
 /** What the live connection tells the engine: frames as they come, and how one attempt to connect began and ended. */
 export type StreamReport =

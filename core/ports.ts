@@ -6,7 +6,7 @@ import type { Outcome, Verdict } from './outcome.ts'
 import type { Entry } from './outbox.ts'
 import type { Conversation, Opened } from './session.ts'
 import type { Slots } from './state.ts'
-import type { Connection, StreamEvent, StreamRequest, Tokens } from './ports-stream.ts'
+import type { Backfilled, Connection, StreamEvent, StreamRequest, Tokens } from './ports-stream.ts'
 import type { Rates } from './rates.ts'
 import type { Row } from './transcript.ts'
 import type { Unkeyed } from './unkeyed.ts'
@@ -203,11 +203,6 @@ export interface Timings {
 
 export const TIMINGS: Timings = { beatMs: 20_000, pingMs: 25_000, pongMs: 5_000, pingMissesMax: 3, climbMs: 60_000 }
 
-/** `calls`: how many requests it took, where more than one and the platform counts. */
-export type Backfilled =
-  | { readonly resync: true }
-  | { readonly resync: false; readonly rows: readonly Row[]; readonly headSeq: number; readonly calls?: number }
-
 export interface ConversationView {
   readonly conversation: Conversation
   readonly attributes: Attributes
@@ -287,6 +282,7 @@ export interface Platform {
 }
 
 export type {
+  Backfilled,
   Calls,
   Connection,
   Ending,

@@ -113,6 +113,8 @@ export interface TranscriptChange {
   readonly rows: readonly Row[]
   /** The platform's log ends here, below what we knew: what is stored above is no longer so. */
   readonly endSeq?: number
+  /** It is another log than the one that we knew. */
+  readonly isOther?: true
 }
 
 export function reduce(transcript: Transcript, input: TranscriptInput, env: Env): TranscriptChange {
@@ -133,7 +135,7 @@ export function reduce(transcript: Transcript, input: TranscriptInput, env: Env)
     }
     case 'resync':
       if (!isMine(transcript, input.claim)) return { state: transcript, rows: [] }
-      return { state: restart(transcript, input.claim, env), rows: [] }
+      return { state: restart(transcript, input.claim, env), rows: [], isOther: true }
     case 'marked-read':
       return { state: readUpTo(transcript, input.seq), rows: [] }
     case 'woken':
@@ -185,7 +187,8 @@ function receive(transcript: Transcript, rows: readonly Row[], env: Env): Transc
   const isOther = ({ conversationId, seq, id }: Row) =>
     conversationId === own && seq > 0 && seq === known.seq && id !== known.id
   // Another message stands where our cursor does: the platform came back from an older copy, and has gone on from there.
-  if (rows.some(isOther)) return { state: { ...transcript, ...BEGINNING, fetch: letGo(transcript.fetch) }, rows: [] }
+  if (rows.some(isOther))
+    return { state: { ...transcript, ...BEGINNING, fetch: letGo(transcript.fetch) }, rows: [], isOther: true }
   const fresh: Row[] = []
   let { cursor, headSeq, unread, countedSeq } = transcript
   const above = new Map(transcript.above.map((mark) => [mark.seq, mark]))

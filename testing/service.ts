@@ -1,7 +1,7 @@
 // The session service as a process of its own, so that it can really be killed and started again on the same data.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -14,6 +14,8 @@ export interface ServiceProcess {
   kill(): Promise<void>
   /** Starts it again, on the same port and data. */
   start(): Promise<void>
+  /** Copies its data, and resolves with the way back to the copy: whatever came since is lost. */
+  copy(): Promise<() => Promise<void>>
   /** Everything said in a conversation, as the record has it. */
   messages(conversationId: string, deployment?: string): Promise<readonly LoggedMessage[]>
   conversations(): Promise<
@@ -52,6 +54,19 @@ export interface ServiceProcessOptions {
   readonly config?: Record<string, unknown>
 }
 
+/** Of a service that is down for a moment: the files are whole then. */
+async function copyOf(running: Running, data: string, copy: string): Promise<() => Promise<void>> {
+  await running.kill()
+  cpSync(data, copy, { recursive: true })
+  await running.start()
+  return async () => {
+    await running.kill()
+    rmSync(data, { recursive: true })
+    cpSync(copy, data, { recursive: true })
+    await running.start()
+  }
+}
+
 /** Starts a session service on loopback with a data folder of its own. */
 export async function startService({ entry, port, config = {} }: ServiceProcessOptions): Promise<ServiceProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-service-'))
@@ -69,6 +84,7 @@ export async function startService({ entry, port, config = {} }: ServiceProcessO
     url,
     kill: () => running.kill(),
     start: () => running.start(),
+    copy: () => copyOf(running, data, join(folder, 'copy')),
     asAgent: (...call) => agent.call(...call),
     agentToken: (deployment = 'demo') => agent.token(deployment),
     messages: (conversationId, deployment) => agent.messages(conversationId, deployment),

@@ -197,11 +197,11 @@ function conversations(call: CallOf): Pick<Platform, 'make' | 'send' | 'push' | 
         )
         if (!answer.ok) return answer
         if (answer.value === null) return { ok: true, value: { resync: true } }
-        const { rows: page, headSeq } = answer.value
+        const { rows: page, ...more } = answer.value
         rows.push(...page)
         const last = page.at(-1)
-        if (last === undefined || last.seq >= headSeq || rows.length >= BACKFILL_ROWS_MAX) {
-          return { ok: true, value: { resync: false, rows, headSeq } }
+        if (last === undefined || last.seq >= more.headSeq || rows.length >= BACKFILL_ROWS_MAX) {
+          return { ok: true, value: { resync: false, ...more, rows } }
         }
         afterId = last.id
       }

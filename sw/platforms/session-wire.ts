@@ -147,11 +147,12 @@ export function rowOf(value: unknown, conversationId: string): Row | undefined {
 }
 
 /** One page of messages, or nothing: a row that is not ours would leave a hole that nobody sees. */
-export function pageOf(body: unknown, conversationId: string): { rows: Row[]; headSeq: number } | undefined {
+export function pageOf(body: unknown, conversationId: string) {
   const page = like(body, { lastSeq: 0 })
   if (page === undefined || !Array.isArray(page.messages)) return undefined
   const rows = page.messages.flatMap((message) => rowOf(message, conversationId) ?? [])
-  return rows.length === page.messages.length ? { rows, headSeq: page.lastSeq } : undefined
+  const marks = marksOf(page.marks)
+  return rows.length === page.messages.length ? { rows, headSeq: page.lastSeq, ...(marks && { marks }) } : undefined
 }
 
 /** The frames of a long poll, and before them how far the log goes. */
@@ -169,10 +170,15 @@ export const closedBy = (status: number, body?: unknown, retryAfterMs?: number):
 
 const NO_MARK = { delivered: 0, read: 0 }
 
+function marksOf(body: unknown) {
+  const { agent, customer } = Object(body) as Shape
+  const [others, own] = [like(agent, NO_MARK), like(customer, NO_MARK)]
+  return others && own && { others, own }
+}
+
 /** A frame in our words. Nothing for what is unknown, misshapen, or about another conversation. */
 export function eventOf(frame: unknown, conversationId: string): StreamEvent | undefined {
-  const { type, id, on, role, afterMs, message, conversation, lastSeq } = Object(frame) as Shape
-  const { agent, customer, conversationId: about } = Object(frame) as Shape
+  const { type, id, on, role, afterMs, message, conversation, lastSeq, conversationId: about } = Object(frame) as Shape
   switch (type) {
     case 'ready':
       return typeof lastSeq === 'number' ? { type, headSeq: lastSeq } : undefined
@@ -186,8 +192,8 @@ export function eventOf(frame: unknown, conversationId: string): StreamEvent | u
       return { ...view, type: 'conversation', state: view.conversation.state }
     }
     case 'marks': {
-      const [others, own] = [like(agent, NO_MARK), like(customer, NO_MARK)]
-      return about === conversationId && others && own ? { type, others, own } : undefined
+      const marks = marksOf(frame)
+      return about === conversationId && marks ? { type, ...marks } : undefined
     }
     case 'typing':
       return role === 'customer' ? undefined : { type, on: on === true }

@@ -74,6 +74,35 @@ describe('what the other side has', () => {
     )
   })
 
+  test('[MK5] a service that came back from an older copy: what is said anew is not read by what was read before', async () => {
+    const play = await live()
+    await play.heard({ type: 'rows', rows: mine(1, 2, 3, 4) })
+    await marked(play, { delivered: 4, read: 4 }, { delivered: 4, read: 4 })
+    // It has gone on from there: another message stands where our newest does.
+    await play.heard({ type: 'rows', rows: [row(4, { id: 'another', role: 'customer' })] })
+    expect(play.slots.marks).toMatchObject({ c1: { delivered: 0, read: 0, told: 0 } })
+    await marked(play, { delivered: 2, read: 1 })
+    const rows = [...mine(1, 2), row(3, { id: 'new', role: 'customer' }), row(4, { id: 'another', role: 'customer' })]
+    await play.heard({ type: 'rows', rows })
+    expect(await statuses(play)).toEqual(['read', 'delivered', 'acked', 'acked'])
+  })
+
+  test('[MK5] a cursor that means nothing any more takes the marks along, and the pages bring what there is', async () => {
+    const play = await live()
+    await play.heard({ type: 'rows', rows: mine(1, 2, 3, 4) })
+    await marked(play, { delivered: 4, read: 4 })
+    await play.heard({ type: 'rows', rows: mine(6) })
+    await play.after(SECOND)
+    const ask = () => ({ ...play.the('backfill'), type: 'backfilled', generation: 1 }) as const
+    await play.turn({ ...ask(), outcome: { ok: true, value: { resync: true } } })
+    expect(play.slots.marks).toMatchObject({ c1: { delivered: 0, read: 0 } })
+    await play.again()
+    const marks = { others: { delivered: 2, read: 1 }, own: NONE }
+    const value = { resync: false, rows: mine(1, 2, 3), headSeq: 3, marks } as const
+    await play.turn({ ...ask(), outcome: { ok: true, value } })
+    expect((await statuses(play)).slice(0, 3)).toEqual(['read', 'delivered', 'acked'])
+  })
+
   test('[MK5] those of the conversations before are kept for the history, of the newest eight', () => {
     let all = withMarks(undefined, 'c0', { ...NO_MARKS, read: 1 })
     for (let at = 1; at <= 9; at++) all = withMarks(all, `c${at}`, { ...NO_MARKS, read: at })
