@@ -12,20 +12,20 @@ const POST = /^POST .*\/messages$/
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 /** The site's signed token for one of its users. */
-function tokenOf(sub: string, secret = SECRET): string {
+function tokenOf(sub: string, secret = SECRET, aud = SITE.audience): string {
   const exp = Math.floor(Date.now() / 1000) + 600
-  const signed = `${part({ alg: 'HS256' })}.${part({ sub, iss: SITE.issuer, aud: SITE.audience, exp })}`
+  const signed = `${part({ alg: 'HS256' })}.${part({ sub, iss: SITE.issuer, aud, exp })}`
   return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`
 }
 
-const signIn = (tab: Tab, sub: string, secret?: string): Promise<string> =>
+const signIn = (tab: Tab, sub: string, secret?: string, aud?: string): Promise<string> =>
   tab.page.evaluate(
     (token) =>
       globalThis.chat.authenticate({ token }).then(
         () => 'done',
         (error) => error.code,
       ),
-    tokenOf(sub, secret),
+    tokenOf(sub, secret, aud),
   )
 
 const say = (tab: Tab, text: string) =>
@@ -122,6 +122,7 @@ test.describe('what is refused', () => {
     await say(tab, 'before')
     const id = await idOf(tab)
     expect(await signIn(tab, 'ann', 'the secret of another shop, just as long')).toBe('IDENTITY_REFUSED')
+    expect(await signIn(tab, 'ann', SECRET, 'chat-of-another-shop')).toBe('IDENTITY_REFUSED')
     await say(tab, 'after')
     expect(await idOf(tab)).toBe(id)
     expect((await tab.state()).session?.authenticated).toBe(false)
