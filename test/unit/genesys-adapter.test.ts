@@ -51,6 +51,17 @@ describe('the tables', () => {
     expect(judge(asked, code, text)).toMatchObject({ verdict, code: means })
   })
 
+  test.each([4_000, 4_001, 4_002, 4_003, 4_004, 4_005, 4_009, 4_010, 4_020, 4_102, 403])(
+    '[GC1] attachment, %i refuses the file alone',
+    (code) => {
+      expect(judge('attachment', code)).toMatchObject({ verdict: 'refuse', code: 'ATTACHMENT_REFUSED' })
+    },
+  )
+
+  test.each([4_008, 4_030, 40_010, 500, 5_000, 0])('[GC1] attachment, %i is tried again', (code) => {
+    expect(judge('attachment', code)).toMatchObject({ verdict: 'retry' })
+  })
+
   test('[GC1] every row of the table is one that something falls into', () => {
     expect(GENESYS_ANSWERS).toHaveLength(16)
     expect(judge('message', 4_029, '', 3)).toMatchObject({ retryAfterMs: 3_000 })
