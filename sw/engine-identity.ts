@@ -26,6 +26,12 @@ export interface SignIn {
   submit(input: Input): Promise<unknown>
 }
 
+export interface Signer {
+  run(caller: Caller, command: Authenticate): Promise<null>
+  /** Whoever comes while another user takes over would meet nobody, and begin as a guest. */
+  ready(): Promise<unknown> | undefined
+}
+
 type Authenticate = Command & { readonly type: 'authenticate' }
 type Answer = { readonly opened: Opened; readonly grant: PlainGrant }
 
@@ -37,27 +43,41 @@ const signedOut = (): HoldfastError =>
  * while it is under way is the same call.
  * @throws {HoldfastError} `IDENTITY_REFUSED`, `SERVICE_UNREACHABLE`, `EPOCH_CHANGED`; nothing was changed
  */
-export function signer(desk: SignIn): (caller: Caller, command: Authenticate) => Promise<null> {
+export function signer(desk: SignIn): Signer {
   const running = new Map<string, Promise<null>>()
-  return (caller, command) => {
-    const { token } = command
-    const last = [...running.values()].at(-1)
-    const work = () => signIn(desk, caller, command)
-    const next = running.get(token) ?? (last?.then(work, work) ?? work()).finally(() => running.delete(token))
-    running.set(token, next)
-    return next
+  let joined: Promise<unknown> | undefined
+  const hold = (work: Promise<unknown>) => {
+    joined = work.catch(() => {})
+  }
+  return {
+    ready: () => joined,
+    run(caller, command) {
+      const { token } = command
+      const last = [...running.values()].at(-1)
+      const work = () => signIn(desk, caller, command, hold)
+      const next = running.get(token) ?? (last?.then(work, work) ?? work()).finally(() => running.delete(token))
+      running.set(token, next)
+      return next
+    },
   }
 }
 
-async function signIn(desk: SignIn, caller: Caller, { token }: Authenticate): Promise<null> {
+async function signIn(
+  desk: SignIn,
+  caller: Caller,
+  { token }: Authenticate,
+  hold: (work: Promise<unknown>) => void,
+): Promise<null> {
   const { leaving } = desk
   const before = await leaving.slots()
   if (before.session.isSignedOut || (caller.epoch !== '' && caller.epoch !== before.session.epoch)) throw signedOut()
   // If this is another user, what was said before is said by who said it.
   if (before.session.userSession !== undefined) await drain(leaving)
   const answer = await asked(desk, before.session.epoch, token)
+  const joined = join(desk, before.session.epoch, answer)
+  hold(joined)
   try {
-    return await join(desk, before.session.epoch, answer)
+    return await joined
   } catch (error) {
     // It is joined there, and not here.
     await desk.submit({ type: 'joining', epoch: before.session.epoch, step: 'unknown' })

@@ -130,7 +130,7 @@ export class Leases {
     const wish = `${token?.generation ?? spent} ${name}`
     const waiting = this.#lending.get(wish)
     if (waiting !== undefined) return waiting
-    if (slots && token && token.generation !== spent) return this.#lent(slots, name, token)
+    if (token && token.generation !== spent) return this.#lent(slots as Slots, name, token)
     const lending = this.#lend(name, spent).finally(() => this.#lending.delete(wish))
     this.#lending.set(wish, lending)
     return lending

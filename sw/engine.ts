@@ -152,7 +152,7 @@ export class Engine {
   /** Whoever comes meets nobody of before. */
   async #cleared(): Promise<void> {
     if (this.#ports.shared !== undefined) await this.nudge()
-    await this.#attendance.busy
+    await Promise.all([this.#attendance.busy, this.#signIn.ready()])
     await this.#shredder.ready()
   }
 
@@ -213,7 +213,7 @@ export class Engine {
       case 'borrow':
         return this.leases.borrow(command)
       case 'authenticate':
-        return this.#signIn(caller, command)
+        return this.#signIn.run(caller, command)
       case 'logout':
         return logout(this.#leaving, caller, command)
       default:

@@ -165,6 +165,20 @@ describe('another user', () => {
     expect(boxes).toEqual(mode === 'broker' ? ['access-user'] : expect.arrayContaining(['access-user', 'refresh-1']))
   })
 
+  test('[ID13] a tab that comes meanwhile waits for who takes over, and begins nobody of its own', async () => {
+    const { authenticate } = answering(signedIn(), another())
+    const one = await live(authenticate, { mode: 'persistent' })
+    await signIn(one)
+    const opened = () => one.log.filter((line) => line.startsWith('open')).length
+    const [before, wiped] = [opened(), one.log.filter((line) => line === 'shred').length]
+    const switching = one.run({ type: 'authenticate', token: 'jwt' })
+    while (one.log.filter((line) => line === 'shred').length === wiped) await one.clock.advance(1)
+    const came = one.run({ type: 'pull', keys: [] }, { tab: 'tab-2' })
+    await ended(one, Promise.all([switching, came]))
+    expect((await came).snapshot.session).toMatchObject({ id: 's2', authenticated: true })
+    expect(opened()).toBe(before)
+  })
+
   test('[ID5] what the one before had not sent is discarded, and told', async () => {
     const send: Platform['send'] = async () => UNREACHABLE
     const { authenticate } = answering(signedIn(), another())
