@@ -22,10 +22,7 @@ interface Holder {
   readonly activeAt: EpochMs
 }
 
-/**
- * While it is open, `retryAt` says from when on it counts as one that lasted: as long as the longest wait for another try
- * would be. So nobody waits longer for a stream than the one before was there.
- */
+/** While it is open, `retryAt` says from when on it counts as one that lasted: as long as the longest wait for another. */
 export function streamOpened<S extends Holder>(session: S, claim: Claim, env: Env): S {
   const { attempt } = session.stream
   if (attempt.status !== 'running' || attempt.key !== claim.key) return session
