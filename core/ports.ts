@@ -263,7 +263,7 @@ export interface Platform {
     version: number
   }): Promise<Outcome<{ conflict: boolean; attributes: Attributes; version: number }>>
   /** The visitor has read everything up to here. Where it has marks. */
-  mark?(request: { token: string; conversationId: string; read: number }): Promise<Outcome<null>>
+  mark?(request: { token: string; conversationId: string; seq: number }): Promise<Outcome<null>>
   backfill(request: {
     token: string
     conversationId: string

@@ -28,8 +28,8 @@ export class Performer {
   readonly #submit: (input: Input) => Promise<unknown>
   readonly #report: (input: Input) => void
   readonly tokens: Tokens
-  /** What the stream runs on: nothing while we want none. */
-  #live: { readonly conversationId: string; readonly generation: number; readonly tokens: string } | undefined
+  /** What the stream runs on: nothing while we want none. A wish that was held up finds another here, or none. */
+  #live: { readonly conversationId: string; generation: number; tokens: string } | undefined
   #epoch = ''
   #gathered: Input[] = []
   #runs = 0
@@ -112,10 +112,9 @@ export class Performer {
         )
       }
       case 'mark': {
-        const { claim, conversationId, seq } = action
-        const ask = async (token: string) => (await platform.mark?.({ token, conversationId, read: seq })) ?? TAKEN
+        const ask = async (token: string) => (await platform.mark?.({ token, ...action })) ?? TAKEN
         return this.#call(slots, ask, (outcome, generation) =>
-          report({ type: 'marked', claim, seq, outcome, generation, conversationId }),
+          report({ ...action, type: 'marked', outcome, generation }),
         )
       }
       case 'backfill': {
@@ -205,8 +204,9 @@ export class Performer {
   async #connect({ claim, conversationId }: Action & { type: 'connect' }, slots: Slots): Promise<void> {
     const { generation } = slots.lease
     const { conversation } = slots.session
-    this.#live = { conversationId, generation, tokens: this.#generations(slots) }
+    const live = (this.#live = { conversationId, generation, tokens: this.#generations(slots) })
     const [token, others] = [await this.tokens.of(slots), await this.#others(slots)]
+    if (this.#live !== live) return
     // The newest that we know comes along once more: whether it is still the same says whether the log is.
     const afterSeq = Math.max(0, slots.transcript.cursor.seq - 1)
     const { values: attributes } = slots.context
@@ -291,7 +291,7 @@ export class Performer {
     if (!isOpen || tokens === this.#live.tokens) return
     const [token, others] = [await this.tokens.of(slots), await this.#others(slots)]
     if (isLack(token) || this.#live === undefined) return
-    this.#live = { ...this.#live, generation: token.generation, tokens }
+    Object.assign(this.#live, { generation: token.generation, tokens })
     this.stream.reauth(token.value, others.tokens)
   }
 }

@@ -66,7 +66,7 @@ export const sessionService =
       },
       ...sessions(call, deployment ?? deps.deployment, deps.now),
       ...conversations(call),
-      mark: ({ token, conversationId, read }) =>
+      mark: ({ token, conversationId, seq: read }) =>
         call(conversationLine('POST', conversationId, '/marks'), { token, body: { read } }, marksTaken(conversationId)),
       attachments: attachments(call, conversationLine),
       ...streams(call, base, deps),

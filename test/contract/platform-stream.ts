@@ -75,7 +75,7 @@ export function streamContract(world: () => PlatformWorld): void {
       expect(marksIn(await poll())).toMatchObject([{ others: { read: 1 } }])
       // What it has heard it does not hear again: this one waits for what comes.
       const next = poll()
-      for (const _ of [1, 2]) must((await platform.mark?.({ token, conversationId, read: 2 })) ?? UNMARKED)
+      for (const _ of [1, 2]) must((await platform.mark?.({ token, conversationId, seq: 2 })) ?? UNMARKED)
       await live.until(() => marksIn(live.events).length === 2)
       expect(marksIn(live.events).at(-1)).toMatchObject({ own: { delivered: 2, read: 2 } })
       expect(marksIn([...(await next), ...(marksIn(await next).length > 0 ? [] : await poll())])).toHaveLength(1)

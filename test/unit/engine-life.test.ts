@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Outcome, PlainGrant, Pump } from '../../core/ports.ts'
 import { TIMINGS } from '../../core/ports.ts'
+import { CONNECT_TIMEOUT_MS } from '../../core/phases.ts'
 import type { Snapshot } from '../../core/wire.ts'
 import { failure, MINUTE, NOW, row, SECOND, UNREACHABLE } from '../core/fixtures.ts'
 import { drained, liveRig, plainGrant, type Rig, rig } from './engine-fixtures.ts'
@@ -414,4 +415,29 @@ test('[SN21] another incarnation does not inherit a stream, but the wish how lon
   expect(next.streamCalls.filter((call) => call.startsWith('connect'))).toEqual([])
   await next.clock.advance(2 * SECOND)
   expect(next.streamCalls.filter((call) => call.startsWith('connect'))).toHaveLength(1)
+})
+
+test('[SN56] a wish for a connection that was held up takes nothing from the one that stands', async () => {
+  const former = await liveRig()
+  // A worker that has just begun has to open its token first.
+  const one = rig({ disk: former.disk, incarnation: 'w2' })
+  one.clock.time = former.clock.time
+  const { open } = one.vault
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  let asked = 0
+  one.vault.open = async (sealed) => {
+    if (++asked === 1) await held
+    return open(sealed)
+  }
+  const connects = () => one.streamCalls.filter((call) => call.startsWith('connect')).length
+  await one.pull()
+  await one.clock.advance(CONNECT_TIMEOUT_MS + 5_000)
+  expect(connects()).toBe(1)
+  release()
+  await one.clock.advance(1_000)
+  expect(connects()).toBe(1)
+  expect((await one.pull()).snapshot.phase).toBe('live')
 })
