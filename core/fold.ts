@@ -243,7 +243,8 @@ function backfilled(draft: Draft, input: Input & { type: 'backfilled' }): void {
   reached(draft, generation)
   if (outcome.value.resync) return transcript(draft, { type: 'resync', claim })
   const rows = draft.unkeyed?.matched(draft, claim, outcome.value) ?? outcome.value.rows
-  for (const row of rows) settleEcho(draft, row)
+  // A page that nobody awaits any more is not stored, and what is neither here nor there would count as cancelled.
+  if (answers(draft.slots.transcript.fetch, claim)) for (const row of rows) settleEcho(draft, row)
   transcript(draft, { type: 'backfilled', claim, rows, headSeq: outcome.value.headSeq })
   if (outcome.value.marks) marked(draft, conversationId, outcome.value.marks)
 }

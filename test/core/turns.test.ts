@@ -852,6 +852,17 @@ describe('the record', () => {
   })
 })
 
+test('[TR7] a late page of another fetch settles nothing either: its rows are not kept, and what has no trace was cancelled', async () => {
+  const play = await live()
+  await play.enqueue('a')
+  await play.turn(play.sent('1', play.claimOf('send'), UNREACHABLE))
+  const rows = [row(1, { key: 'a', role: 'customer' })]
+  const outcome = { ok: true as const, value: { resync: false as const, rows, headSeq: 1 } }
+  const claim = { key: 'former', count: 1 }
+  await play.turn({ type: 'backfilled', claim, outcome, generation: 1, conversationId: 'c1' })
+  expect(await play.keys()).toEqual(['a'])
+})
+
 describe('what a tab brings along', () => {
   const route = (routing: Attributes) => ({ type: 'route' as const, routing })
 
