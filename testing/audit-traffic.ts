@@ -11,6 +11,8 @@ import type { World } from './world.ts'
 const FINDINGS_MAX = 12
 /** What was under way when an identity ended may take so long to end, too. */
 const FAREWELL_MS = 20_000
+/** A page that sleeps in the middle of a run hears of a logout in another page when it wakes. */
+const PAGE_FAREWELL_MS = 120_000
 /** A worker that dies so soon after an answer may not have stored it. */
 const STORED_MS = 2_000
 /** A try is given up after about 15 s. */
@@ -32,8 +34,15 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
   #forgottenAt = 0
   readonly #last = new Map<string, { at: number; sessionId: string | undefined }>()
 
+  farewellMs = FAREWELL_MS
+
   constructor(world: World) {
     this.world = world
+  }
+
+  /** Each page runs the engine. */
+  allowPages(): void {
+    this.farewellMs = PAGE_FAREWELL_MS
   }
 
   finding(text: string): void {
@@ -77,7 +86,7 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
       this.finding(`hurry: ${path} was asked ${Math.round(floor.at - this.world.now)} ms before its Retry-After`)
     }
     const endedAt = this.#endedSessions.get(sessionId ?? '')
-    if (endedAt !== undefined && this.world.now > endedAt + FAREWELL_MS && !path.includes('/revoke')) {
+    if (endedAt !== undefined && this.world.now > endedAt + this.farewellMs && !path.includes('/revoke')) {
       this.finding(`former: ${path} was asked with a token of an identity that has signed out`)
     }
   }

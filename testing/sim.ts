@@ -82,6 +82,7 @@ class Simulation {
     if (hasShortSessions) audit.excusedSessions = Number.POSITIVE_INFINITY
     audit.disk = browser.disk
     audit.browser = browser
+    if (isPageHost) audit.allowPages()
     browser.disk.onCommit = (writes) => audit.committed(writes)
     const habits = {
       tabsMax: dice.whole(1, 4),
