@@ -34,15 +34,12 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
   #forgottenAt = 0
   readonly #last = new Map<string, { at: number; sessionId: string | undefined }>()
 
-  farewellMs = FAREWELL_MS
+  readonly #farewellMs: number
 
-  constructor(world: World) {
+  /** @param isPageHost each page runs the engine */
+  constructor(world: World, isPageHost = false) {
     this.world = world
-  }
-
-  /** Each page runs the engine. */
-  allowPages(): void {
-    this.farewellMs = PAGE_FAREWELL_MS
+    this.#farewellMs = isPageHost ? PAGE_FAREWELL_MS : FAREWELL_MS
   }
 
   finding(text: string): void {
@@ -86,7 +83,7 @@ export class TrafficAuditor implements ServiceEvents, Traffic {
       this.finding(`hurry: ${path} was asked ${Math.round(floor.at - this.world.now)} ms before its Retry-After`)
     }
     const endedAt = this.#endedSessions.get(sessionId ?? '')
-    if (endedAt !== undefined && this.world.now > endedAt + this.farewellMs && !path.includes('/revoke')) {
+    if (endedAt !== undefined && this.world.now > endedAt + this.#farewellMs && !path.includes('/revoke')) {
       this.finding(`former: ${path} was asked with a token of an identity that has signed out`)
     }
   }

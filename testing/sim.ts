@@ -58,7 +58,7 @@ class Simulation {
     const dice = new Dice(seed)
     const world = new World(dice, STARTS_AT)
     const faults = drawFaults(dice)
-    const audit = new Auditor(world)
+    const audit = new Auditor(world, extras.isPageHost)
     const skewMs = dice.chance(0.3) ? dice.between(-10, 10) * MINUTE_MS : 0
     const hasShortSessions = dice.chance(0.15)
     const sessionMs = hasShortSessions ? 40 * MINUTE_MS : 7 * DAY_MS
@@ -82,7 +82,6 @@ class Simulation {
     if (hasShortSessions) audit.excusedSessions = Number.POSITIVE_INFINITY
     audit.disk = browser.disk
     audit.browser = browser
-    if (isPageHost) audit.allowPages()
     browser.disk.onCommit = (writes) => audit.committed(writes)
     const habits = {
       tabsMax: dice.whole(1, 4),
