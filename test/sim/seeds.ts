@@ -28,9 +28,13 @@ export const LATER: readonly { readonly seed: number; readonly caught: string }[
   { seed: 7001853, caught: 'an opening that was held up until a refresh had gone by was taken for theft' },
   { seed: 8000511, caught: 'a lost refresh was asked for under another key when another user had signed in' },
   { seed: 8002650, caught: 'a disk that failed once kept a former conversation from being read for ever' },
+  { seed: 221, caught: 'three workers that stopped in a row ended a session whose tokens were in their memory' },
+]
+
+/** The same, of worlds without a service worker. */
+export const PAGES: readonly { readonly seed: number; readonly caught: string }[] = [
   { seed: 8011180, caught: 'a connection that was held up took the place of the one that stood, and nobody knew' },
   { seed: 8011202, caught: 'a late page settled a message and was not kept: it was reported as cancelled' },
-  { seed: 221, caught: 'three workers that stopped in a row ended a session whose tokens were in their memory' },
 ]
 
 /** So many seeds from any text, such as the name of a commit: other texts give other seeds. */

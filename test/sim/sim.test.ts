@@ -8,7 +8,7 @@ import { report, simulate } from '../../testing/sim.ts'
 import { Feeds } from '../../testing/sim-feeds.ts'
 import { SimService } from '../../testing/sim-service.ts'
 import { World } from '../../testing/world.ts'
-import { LATER, REGRESSIONS, seedsFrom } from './seeds.ts'
+import { LATER, PAGES, REGRESSIONS, seedsFrom } from './seeds.ts'
 
 const FRESH = 200
 /** They failed before there were files: without them they still run as they did. */
@@ -30,7 +30,7 @@ async function run(seed: number): Promise<void> {
 }
 
 describe('one seed after the other', () => {
-  test.each([...REGRESSIONS, ...LATER])('[SIM6] seed $seed: $caught', ({ seed }) => run(seed))
+  test.each([...REGRESSIONS, ...LATER, ...PAGES])('[SIM6] seed $seed: $caught', ({ seed }) => run(seed))
   test.each(seedsFrom(commit(), FRESH))('[SIM2] seed %i', run)
 })
 
@@ -76,6 +76,7 @@ test('[SIM11] in some runs there is no service worker, and each tab runs the eng
   const runs = seedsFrom('extras', 400).map(drawExtras)
   expect(runs.filter(({ isPageHost }) => isPageHost).length / runs.length).toBeCloseTo(0.15, 1)
   for (const { seed } of [...REGRESSIONS, ...LATER]) expect(drawExtras(seed).isPageHost).toBe(false)
+  for (const { seed } of PAGES) expect(drawExtras(seed).isPageHost).toBe(true)
 })
 
 /** What must have happened to a refresh in one run or another, or the simulation proves nothing of it. */
