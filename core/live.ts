@@ -25,7 +25,8 @@ interface Holder {
 /** While it is open, `retryAt` says from when on it counts as one that lasted: as long as the longest wait for another. */
 export function streamOpened<S extends Holder>(session: S, claim: Claim, env: Env): S {
   const { attempt } = session.stream
-  if (attempt.status !== 'running' || attempt.key !== claim.key) return session
+  // Of an earlier try: what ends it later would not end the one that has taken its place.
+  if (!isRunning(attempt, claim)) return session
   return {
     ...session,
     activeAt: env.now,

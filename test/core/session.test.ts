@@ -322,7 +322,7 @@ describe('the stream', () => {
 
   test('[SN19] opens for its own attempt only', () => {
     expect(fold(connecting(), { type: 'stream-opened', claim }).stream).toMatchObject({ isOpen: true, isMerged: false })
-    for (const attempt of [IDLE, wished, { ...running, key: 'b' }]) {
+    for (const attempt of [IDLE, wished, { ...running, key: 'b' }, { ...running, count: 2 }]) {
       const state = session({ stream: { ...CLOSED, attempt } })
       expect(fold(state, { type: 'stream-opened', claim })).toEqual(state)
       expect(fold(state, { type: 'stream-closed', claim })).toEqual(state)

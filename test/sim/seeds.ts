@@ -28,6 +28,10 @@ export const LATER: readonly { readonly seed: number; readonly caught: string }[
   { seed: 7001853, caught: 'an opening that was held up until a refresh had gone by was taken for theft' },
   { seed: 8000511, caught: 'a lost refresh was asked for under another key when another user had signed in' },
   { seed: 8002650, caught: 'a disk that failed once kept a former conversation from being read for ever' },
+  {
+    seed: 8031871,
+    caught: 'a connection opened for a try that another had taken the place of, and its end was not heard',
+  },
   { seed: 221, caught: 'three workers that stopped in a row ended a session whose tokens were in their memory' },
 ]
 
