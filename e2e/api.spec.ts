@@ -4,7 +4,7 @@ import type { OutboxItem } from '../src/index.ts'
 import { listen } from './agent.ts'
 import { failureOf } from './failure.ts'
 import { expect, test, type World } from './fixtures.ts'
-import { reconnect, type Tab } from './tab.ts'
+import { draft, reconnect, type Tab } from './tab.ts'
 
 const POST = /^POST .*\/messages$/
 
@@ -135,9 +135,7 @@ test('[PG15] a draft survives a reload, is not in another tab, and is gone when 
   const tab = await liveTab(world)
   const other = await world.tab()
   await say(tab, 'hello')
-  await tab.page.evaluate(() => {
-    globalThis.chat.draft.text = 'half a sentence'
-  })
+  await draft(tab.page, 'half a sentence')
   await tab.page.reload()
   await reconnect(tab)
   expect(await tab.page.evaluate(() => globalThis.chat.draft.text)).toBe('half a sentence')

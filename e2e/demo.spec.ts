@@ -264,6 +264,7 @@ test('[DM18] a draft survives a reload; after the end, one press begins a new co
   await say(page, 'Is anyone there?')
   await expectSent(page, 'Is anyone there?')
   await fieldOf(page).fill('half a thou')
+  await page.waitForFunction(() => Object.values({ ...sessionStorage }).some((item) => item.includes('"box":[')))
   await page.reload()
   await expect(fieldOf(page)).toHaveValue('half a thou')
   await expect(messageOf(page, 'Is anyone there?')).toHaveCount(1)

@@ -8,7 +8,7 @@ import { type Browser, type BrowserContext, chromium, test as base } from '@play
 import { type Site, startSite } from '../testing/site.ts'
 import { failureOf } from './failure.ts'
 import { DIST, expect, startWorld } from './fixtures.ts'
-import { openTab, type Tab } from './tab.ts'
+import { draft, openTab, type Tab } from './tab.ts'
 
 interface Family {
   readonly world: Awaited<ReturnType<typeof startWorld>>
@@ -97,9 +97,7 @@ test('[HB9] a logout on one sub-domain is a logout on all, drafts included', asy
   await Promise.all([live(a), live(b)])
   await settle(a, 'secret of the former')
   await shows(b, 'secret of the former')
-  await b.page.evaluate(() => {
-    globalThis.chat.draft.text = 'drafted by the former'
-  })
+  await draft(b.page, 'drafted by the former')
   expect(await a.page.evaluate(() => globalThis.chat.logout({ unsent: 'discard' }))).toEqual({ verified: true })
   await b.until((state) => state.phase === 'signed-out' && state.messages.length === 0)
   expect(await b.page.evaluate(() => [globalThis.chat.draft.text, JSON.stringify({ ...sessionStorage })])).toEqual([

@@ -3,7 +3,7 @@
 import { createHmac } from 'node:crypto'
 import { expect, test } from './fixtures.ts'
 import { everythingIn } from './residue.ts'
-import { openTab, type Tab } from './tab.ts'
+import { draft, openTab, type Tab } from './tab.ts'
 
 const SECRET = 'a secret that the shop shares with its chat'
 const SITE = { issuer: 'https://shop.example', audience: 'chat' }
@@ -90,10 +90,7 @@ for (const vault of ['broker', 'persistent'] as const) {
       const other = await world.tab()
       await say(tab, 'said-by-ann-4731')
       await tab.page.evaluate(() => globalThis.chat.context.set({ marker: 'attribute-of-ann-4732' }))
-      for (const one of [tab, other])
-        await one.page.evaluate(() => {
-          globalThis.chat.draft.text = 'drafted-by-ann-4733'
-        })
+      for (const one of [tab, other]) await draft(one.page, 'drafted-by-ann-4733')
       const { epoch, session } = await tab.state()
       expect(await signIn(tab, 'bob')).toBe('done')
       for (const one of [tab, other]) {

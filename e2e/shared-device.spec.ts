@@ -2,7 +2,7 @@ import { expect, test } from './fixtures.ts'
 import { killBrowser } from './kill-browser.ts'
 import { withProfile } from './profile.ts'
 import { everythingIn, filesWith } from './residue.ts'
-import { openTab, reconnect, type Tab } from './tab.ts'
+import { draft, openTab, reconnect, type Tab } from './tab.ts'
 
 const SAID = 'said-by-marker-4721'
 const DRAFTED = 'drafted-by-marker-4722'
@@ -13,11 +13,14 @@ const DEVICE = { deployment: { sharedDevice: { graceMs: GRACE_MS, idleMs: 600_00
 
 async function visit(tab: Tab): Promise<void> {
   await tab.until((state) => state.phase === 'live' && state.shared === true)
-  await tab.page.evaluate(async ([said, drafted, attribute]) => {
-    await (await globalThis.chat.send(said as string)).settled
-    await globalThis.chat.context.set({ marker: attribute as string })
-    globalThis.chat.draft.text = drafted as string
-  }, WORDS)
+  await tab.page.evaluate(
+    async ([said, attribute]) => {
+      await (await globalThis.chat.send(said)).settled
+      await globalThis.chat.context.set({ marker: attribute })
+    },
+    [SAID, ATTRIBUTE] as const,
+  )
+  await draft(tab.page, DRAFTED)
 }
 
 /** The service hears of it once nothing of the visitor is in the database. */

@@ -50,6 +50,19 @@ export async function connectHere(deployment: string): Promise<void> {
   globalThis.chat.on('problem', (problem) => globalThis.problems.push(problem))
 }
 
+/** Begins a message, and waits until the tab has stored it: to seal it takes a moment. */
+export async function draft(page: Page, text: string, deployment = 'demo'): Promise<void> {
+  const stored = await page.evaluate(
+    ([item, said]) => {
+      const before = sessionStorage.getItem(item)
+      globalThis.chat.draft.text = said
+      return [item, before] as const
+    },
+    [`holdfast:draft:${deployment}`, text] as const,
+  )
+  await page.waitForFunction(([item, before]) => sessionStorage.getItem(item) !== before, stored)
+}
+
 /** Connects again after a reload of the page. */
 export async function reconnect(tab: Tab, deployment = 'demo'): Promise<void> {
   await tab.page.waitForFunction(() => globalThis.holdfast !== undefined)

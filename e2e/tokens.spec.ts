@@ -209,8 +209,9 @@ test.describe('tokens that rotate every second', () => {
     expect(await page.evaluate(() => globalThis.chat.draft.text)).toBe(typed)
     await tab.until((state) => state.outbox.queued + state.outbox.inflight === 0)
     expect((await world.record()).map(({ text }) => text)).toEqual(said)
+    // A token of a second may run out on a busy machine before the next is there; the connection is the same all the same.
+    await tab.until((state) => state.phase === 'live')
     expect(world.proxy.count(/GET .*\/stream$/)).toBe(sockets)
-    expect((await tab.state()).phase).toBe('live')
   })
 })
 

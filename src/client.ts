@@ -40,7 +40,6 @@ export async function openChat(host: Host, setting: Setting, browser: Browser): 
   const client = new Client(host, setting, browser)
   try {
     await client.open()
-    client.draft.clear(client.state.epoch)
     return client
   } catch (error) {
     client.close(!isHoldfastError(error, 'WORKER_UNAVAILABLE'))
@@ -110,7 +109,7 @@ export class Client implements Chat {
     await Promise.all([
       // Before the first conversation is made, which the first call begins.
       routing && this.#call({ type: 'route', routing }),
-      this.mirror.open(),
+      this.mirror.open().then(() => this.draft.open()),
       this.draft.ready,
     ])
     this.#isOpen = true

@@ -1,4 +1,6 @@
-// What is being written: one text per tab, identity and conversation, in sessionStorage, which a reload keeps.
+// What is being written: one text per tab, identity and conversation, in sessionStorage, which a reload keeps. It is sealed
+// with a key that is made from the identity's random name: what a browser leaves of it on its disk, nobody can read once a
+// logout has removed that name.
 // Leaves to others: which conversation that is, and when a visitor is signed out.
 
 import type { Notice } from '../core/wire.ts'
@@ -24,7 +26,11 @@ export class Draft {
   #browser: Browser
   #desk: Desk
   #item: string
-  #texts: { [place: string]: unknown } = {}
+  #texts: { [conversationId: string]: unknown } = {}
+  /** The texts as they are stored. */
+  #box: readonly number[] = []
+  /** Which change of the texts it was: a box that is late is not stored. */
+  #count = 0
   /** Whose draft we found, if nobody had let go of it: that page may live, and this tab be a copy of its tab. */
   #asked = ''
   #disown = () => {}
@@ -38,7 +44,10 @@ export class Draft {
       browser.listen('pagehide', () => this.#letGo()),
       browser.listen('pageshow', (event) => {
         // From the back/forward cache: another page of this tab may have written meanwhile.
-        if ((event as PageTransitionEvent).persisted) this.#load()
+        if ((event as PageTransitionEvent).persisted) {
+          this.#load()
+          void this.open()
+        }
       }),
     ]
     const owner = this.#load()
@@ -56,25 +65,37 @@ export class Draft {
   }
 
   get text(): string {
-    const [epoch, conversationId] = this.#desk.place()
+    const id = this.#desk.place()[1]
     // Begun before there was a conversation, it belongs to the first.
-    const text = this.#texts[`${epoch}/${conversationId}`] ?? this.#texts[`${epoch}/`]
+    const text = this.#texts[id] ?? this.#texts['']
     return typeof text === 'string' ? text : ''
   }
 
   set text(text: string) {
     demand(typeof text === 'string', 'A draft must be a string.')
-    const [epoch, conversationId] = this.#desk.place()
-    delete this.#texts[`${epoch}/`]
-    this.#texts[`${epoch}/${conversationId}`] = text
+    delete this.#texts['']
+    this.#texts[this.#desk.place()[1]] = text
+    void this.#seal(++this.#count)
+  }
+
+  /** Nothing stays of what a former visitor wrote. */
+  clear(): void {
+    this.#count += 1
+    this.#texts = {}
+    this.#box = []
     this.#keep()
   }
 
-  /** @param epoch whose drafts stay: what a former visitor left in a tab that slept or was killed is removed */
-  clear(epoch?: string): void {
-    // Without one nothing begins with it.
-    for (const place in this.#texts) if (!place.startsWith(epoch as string)) delete this.#texts[place]
-    this.#keep()
+  /** Reads what was found, once it is known who the visitor is: of somebody else it cannot be read, and is removed. */
+  async open(): Promise<void> {
+    const count = this.#count
+    if (this.#box[0] === undefined) return
+    const texts = await import('./more.ts')
+      .then(({ unseal }) => unseal(this.#desk.place()[0], this.#box))
+      .catch(() => undefined)
+    if (count !== this.#count) return
+    this.#texts = Object(texts)
+    if (!texts) this.clear()
   }
 
   hear({ type, tab }: Notice & { readonly tab?: string }): void {
@@ -90,29 +111,39 @@ export class Draft {
 
   /** Another chat of this page may have a draft, where we have none. */
   #letGo(): void {
-    if (this.#hasAny()) this.#keep('')
+    if (this.#box[0] !== undefined) this.#keep('')
   }
-
-  #hasAny = () => Object.values(this.#texts).some(Boolean)
 
   /** Takes what is stored. Says whose it is, if nobody has let go of it. */
   #load(): string {
     try {
-      const { tab, texts } = Object(JSON.parse(this.#browser.storage().getItem(this.#item) as string))
-      this.#texts = Object(texts)
-      if (this.#hasAny()) {
+      const { tab, box } = Object(JSON.parse(this.#browser.storage().getItem(this.#item) as string))
+      this.#box = box ?? this.#box
+      if (box?.length) {
         this.#keep()
         return tab
       }
+      if (box) this.#texts = {}
     } catch {
       // Blocked, or not ours: we begin without drafts.
     }
     return ''
   }
 
+  async #seal(count: number): Promise<void> {
+    const isAny = Object.values(this.#texts).some(Boolean)
+    // Where nothing can be sealed, for want of a secure context, the draft lives as long as the page.
+    const box = await import('./more.ts')
+      .then(({ seal }) => (isAny ? seal(this.#desk.place()[0], this.#texts) : []))
+      .catch(() => [])
+    if (count !== this.#count) return
+    this.#box = box
+    this.#keep()
+  }
+
   #keep(tab = this.#desk.tab): void {
     try {
-      this.#browser.storage().setItem(this.#item, JSON.stringify({ tab, texts: this.#texts }))
+      this.#browser.storage().setItem(this.#item, JSON.stringify({ tab, box: this.#box }))
     } catch {
       // Blocked or full: the draft lives as long as the page.
     }

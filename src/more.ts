@@ -1,5 +1,5 @@
-// What few pages need, in a file of its own that is loaded when they do: the lock of a tab on a shared device, and why no
-// service worker can be had. Leaves to others: when that is (client.ts, registration.ts).
+// What few pages need, in a file of its own that is loaded when they do: the lock of a tab on a shared device, the sealing of
+// a draft, and why no service worker can be had. Leaves to others: when that is (client.ts, draft.ts, registration.ts).
 
 import type { Command } from '../core/wire.ts'
 import { tabLockOf } from '../core/wire.ts'
@@ -44,6 +44,29 @@ export async function hold(
   })
   await take()
   await ask({ type: 'hold' })
+}
+
+const AES = 'AES-GCM'
+const NONCE_BYTES = 12
+
+async function keyOf(secret: string): Promise<CryptoKey> {
+  const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(secret))
+  return crypto.subtle.importKey('raw', hash, AES, false, ['encrypt', 'decrypt'])
+}
+
+/** A nonce, and what it seals. A new one each time, so that two boxes tell nothing of each other. */
+export async function seal(secret: string, value: unknown): Promise<readonly number[]> {
+  const iv = crypto.getRandomValues(new Uint8Array(NONCE_BYTES))
+  const bytes = new TextEncoder().encode(JSON.stringify(value))
+  return [...iv, ...new Uint8Array(await crypto.subtle.encrypt({ name: AES, iv }, await keyOf(secret), bytes))]
+}
+
+/** @throws {DOMException} it was sealed with another secret, or is no box */
+export async function unseal(secret: string, box: readonly number[]): Promise<unknown> {
+  const bytes = Uint8Array.from(box)
+  const way = { name: AES, iv: bytes.slice(0, NONCE_BYTES) }
+  const opened = await crypto.subtle.decrypt(way, await keyOf(secret), bytes.slice(NONCE_BYTES))
+  return JSON.parse(new TextDecoder().decode(opened))
 }
 
 /** The browser's own errors do not tell these apart, so we look at the script ourselves. */
