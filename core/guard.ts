@@ -84,17 +84,32 @@ function apart(finds: Find[]): Find[] {
 }
 
 /** Where an IBAN or a number of nine digits and more may begin: in most texts nowhere, and this is all that they cost. */
-const LIKELY = /(?<!\w)[A-Za-z]{2}\d\d|\d(?:[ .\-\u00a0\u2009-\u2014\u202f]?\d){8}/g
+const LIKELY = /(?<!\w)[A-Za-z]{2}\d\d|\d(?:[\t .\-\u00a0\u00ad\u2000-\u2014\u202f]?\d){8}/g
+
+/** Beside Latin: digits of other scripts and widths, wide letters, and what else may stand between groups. */
+const FOREIGN = /[\p{Nd}\uff21-\uff3a\uff41-\uff5a\u2060\u2212\u3000\ufeff]/gu
+
+/** The same in ASCII, each character in its place. */
+export const toAscii = (text: string): string => (/[^\0-\u02ff]/.test(text) ? text.replace(FOREIGN, asciiOf) : text)
+
+function asciiOf(char: string): string {
+  const code = char.charCodeAt(0)
+  if (char.length > 1 || code < 128) return char
+  if (/[\uff21-\uff5a]/.test(char)) return String.fromCharCode(code - 0xfee0)
+  if (!/\p{Nd}/u.test(char)) return ' '
+  // The ten of a script begin at a code that ends in 0 or in 6.
+  return `${(code & 15) - (/\p{Nd}/u.test(String.fromCharCode(code & ~15)) ? 0 : 6)}`
+}
 
 /** Cards, social security numbers, IBANs, JWTs and bearer strings. */
-export function findKnown(text: string): Find[] {
+export function findKnown(value: string): Find[] {
+  const text = toAscii(value)
   const finds: Find[] = []
   LIKELY.lastIndex = 0
   for (let likely = LIKELY.exec(text); likely !== null; likely = LIKELY.exec(text)) {
     const { index } = likely
-    const found = isDigit(text.charCodeAt(index)) ? numberAt(text, index) : ibanAt(text, index)
-    if (found.kind !== '') finds.push(found)
-    LIKELY.lastIndex = found.end
+    const read = isDigit(text.charCodeAt(index)) ? numbersAt : ibanAt
+    LIKELY.lastIndex = read(text, index, finds)
   }
   // Most texts hold neither word, and looking for it is all that they cost.
   if (text.includes('eyJ')) finds.push(...matches(text, 'jwt', JWT))
@@ -102,7 +117,7 @@ export function findKnown(text: string): Find[] {
   return finds.length > 1 ? apart(finds) : finds
 }
 
-const JWT = /(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*(?:\.[\w-]*)*/g
+const JWT = /(?<![\w-])eyJ[\w-]{8,}\.\.?[\w-]{8,}\.[\w-]*(?:\.[\w-]*)*/g
 /** A word of the language has neither a digit nor a capital inside. */
 const BEARER = /\b(?:[Bb]earer|BEARER)[ \t:="']+(?=[\w.~+/-]{0,64}(?:\d|[a-z][A-Z]))[\w.~+/-]{12,}=*/g
 
@@ -112,9 +127,11 @@ const matches = (text: string, kind: string, pattern: RegExp): Find[] =>
 const isDigit = (code: number): boolean => code >= 48 && code <= 57
 const isLetter = (code: number): boolean => (code | 32) >= 97 && (code | 32) <= 122
 const isWord = (code: number): boolean => isDigit(code) || isLetter(code) || code === 95
-/** Blank, hard and thin blank, hyphen, dashes, dot. */
+/** Blanks of any width, hyphens, dashes, dot. */
 const isSeparator = (code: number): boolean =>
-  code === 32 || code === 45 || code === 46 || code === 0xa0 || (code >= 0x2009 && code <= 0x2014) || code === 0x202f
+  code < 128
+    ? code === 32 || code === 45 || code === 46 || code === 9
+    : code === 0xa0 || code === 0xad || (code >= 0x2000 && code <= 0x2014) || code === 0x202f
 
 /** Digits that stand together, and what separates them from the group before: 0 at the beginning. */
 interface Group {
@@ -126,10 +143,10 @@ interface Group {
 const sizeOf = ({ start, end }: Group): number => end - start
 
 /**
- * Reads the number that begins here: groups of digits with single separators between them. The end is where the search
- * goes on; a kind of '' is nothing of ours. A date may stand before a card, so each group may begin one.
+ * Reads the number that begins here: groups of digits with single separators between them. Says where the search goes on.
+ * A date may stand before a card, so each group may begin one.
  */
-function numberAt(text: string, start: number): Find {
+function numbersAt(text: string, start: number, finds: Find[]): number {
   let [end, digits] = [start, 0]
   for (let code = text.charCodeAt(end); ; code = text.charCodeAt(end)) {
     if (isDigit(code)) digits++
@@ -138,13 +155,18 @@ function numberAt(text: string, start: number): Find {
   }
   const before = text.charCodeAt(start - 1)
   // Less than nine digits are nothing. Behind a letter or a plus it is the end of a code, or a telephone.
-  if (digits < 9 || isWord(before) || before === 43 || isWord(text.charCodeAt(end))) return { kind: '', start, end }
+  if (digits < 9 || isWord(before) || before === 43 || isWord(text.charCodeAt(end))) return end
   const groups = groupsOf(text, start, end)
   for (let index = 0; index < groups.length; index++) {
     const found = ssnAt(text, groups, index) ?? cardAt(text, groups, index)
-    if (found !== undefined) return found
+    if (found === undefined) continue
+    finds.push(found)
+    // What comes behind begins anew, without reading the run again: a list of cards costs its length.
+    while (index + 1 < groups.length && (groups[index + 1] as Group).start < found.end) index++
+    const next = groups[index + 1]
+    if (next !== undefined) groups[index + 1] = { ...next, separator: 0 }
   }
-  return { kind: '', start, end }
+  return end
 }
 
 function groupsOf(text: string, from: number, to: number): Group[] {
@@ -193,9 +215,9 @@ const CARD_DIGITS_MAX = 19
 function cardAt(text: string, groups: readonly Group[], from: number): Find | undefined {
   const first = groups[from] as Group
   const { start } = first
-  if (sizeOf(first) < 12 && (from === 0 ? sizeOf(first) < 3 : sizeOf(first) !== 4)) return undefined
+  if (sizeOf(first) < 12 && (first.separator === 0 ? sizeOf(first) < 3 : sizeOf(first) !== 4)) return undefined
   const separator = groups[from + 1]?.separator ?? 0
-  let [digits, shape, isEven, isCoarse] = [0, '', true, from === 0]
+  let [digits, shape, isEven, isCoarse] = [0, '', true, first.separator === 0]
   for (let to = from + 1; to <= groups.length && digits < CARD_DIGITS_MAX; to++) {
     const last = groups[to - 1] as Group
     const size = sizeOf(last)
@@ -243,8 +265,8 @@ const IBAN_LENGTHS = new Map(
 )
 
 /** Two letters and the check digits begin here: as many characters as the country has make an IBAN. */
-function ibanAt(text: string, start: number): Find {
-  const nothing = { kind: '', start, end: start + 2 }
+function ibanAt(text: string, start: number, finds: Find[]): number {
+  const nothing = start + 2
   const wanted = IBAN_LENGTHS.get(text.slice(start, start + 2).toUpperCase()) ?? 0
   let letters = ''
   let end = start
@@ -255,7 +277,8 @@ function ibanAt(text: string, start: number): Find {
   }
   if (wanted === 0 || letters.length < wanted || isWord(text.charCodeAt(end)) || remainderOf(letters) !== 1)
     return nothing
-  return { kind: 'iban', start, end }
+  finds.push({ kind: 'iban', start, end })
+  return end
 }
 
 /** ISO 7064, MOD 97-10: the first four go to the end, letters count from 10. */

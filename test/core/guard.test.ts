@@ -41,6 +41,18 @@ describe('what is found', () => {
     { text: '+4111 1111 1111 1111', finds: [] },
     { text: 'X4111111111111111', finds: [] },
     { text: '4111 1111 1111 1111 2222', finds: [] },
+    { text: '４１１１ １１１１ １１１１ １１１１', finds: ['４１１１ １１１１ １１１１ １１１１'] },
+    { text: '٤١١١١١١١١١١١١١١١', finds: ['٤١١١١١١١١١١١١١١١'] },
+    { text: 'कार्ड ४१११११११११११११११', finds: ['४१११११११११११११११'] },
+    ...['\u00a0', '\u00ad', '\u2007', '\u200b', '\u202f', '\u2060', '\u2212', '\u3000', '\ufeff', '\t'].map((by) => ({
+      text: `4111${by}1111${by}1111${by}1111`,
+      finds: [`4111${by}1111${by}1111${by}1111`],
+    })),
+    { text: 'ＤＥ８９３７０４００４４０５３２０１３０００', finds: ['ＤＥ８９３７０４００４４０５３２０１３０００'] },
+    {
+      text: 'eyJhbGciOiJkaXIifQ..AxY8DCtDaGlsbGlj.KDlTtXchhZTGufMY.U0m_YmjN04DJvceF',
+      finds: ['eyJhbGciOiJkaXIifQ..AxY8DCtDaGlsbGlj.KDlTtXchhZTGufMY.U0m_YmjN04DJvceF'],
+    },
     { text: '', finds: [] },
   ])('[GU2] "$text" holds $finds', ({ text, finds }) => {
     expect(found(text).map(([, value]) => value)).toEqual(finds)
@@ -87,7 +99,18 @@ describe('what is found', () => {
 
   test('[GU3] a text that is made to be hard costs no more than its length', () => {
     const wanted = 1_000_000
-    for (const piece of ['4111 ', '1', 'DE89 ', 'eyJaaaaaaaaa.', 'Bearer ', 'bearer a', '4 1 ', '457-55-'])
+    for (const piece of [
+      '4111 ',
+      '1',
+      'DE89 ',
+      'eyJaaaaaaaaa.',
+      'Bearer ',
+      'bearer a',
+      '4 1 ',
+      '457-55-',
+      '457-55-5462 ',
+      '4111111111111111 ',
+    ])
       expect(findKnown(piece.repeat(wanted / piece.length)).length).toBeLessThan(wanted)
   })
 })
