@@ -2,7 +2,7 @@
 // What is personal is found in core/guard.ts; this applies the rules to each command and makes the keyed hashes.
 
 import { HoldfastError, toWire, type WireError } from '../core/errors.ts'
-import { createGuard, type Find, type Guard, type GuardConfig } from '../core/guard.ts'
+import { createGuard, type Find, type Guard, type GuardConfig, toAscii } from '../core/guard.ts'
 import type { Change } from '../core/inputs.ts'
 import type { OutboundMessage } from '../core/wire.ts'
 import type { Screen, Screened } from './engine-screen.ts'
@@ -24,8 +24,20 @@ export function screenOf(config: GuardConfig | false | undefined): Screen | unde
   const hasher = hasherOf(guard)
   const clean = <T extends Values>(values: T) => cleanValues(guard, hasher, values)
   const message = async (one: OutboundMessage): Promise<OutboundMessage> => {
+    const { metadata, attachments } = one
     const text = await cleanText(guard, hasher, one.text)
-    return one.metadata === undefined ? { ...one, text } : { ...one, text, metadata: await clean(one.metadata) }
+    const files = await Promise.all(
+      (attachments ?? []).map(async (file) => ({
+        ...file,
+        name: await cleanText(guard, hasher, file.name, 'name of an attachment'),
+      })),
+    )
+    return {
+      ...one,
+      text,
+      ...(metadata && { metadata: await clean(metadata) }),
+      ...(attachments && { attachments: files }),
+    }
   }
   return (command) => {
     if (!isTouched(guard, command)) return { command, refused: NONE }
@@ -67,8 +79,10 @@ function isTouched(guard: Guard, command: Change): boolean {
       ([name, value]) =>
         guard.find(name).length > 0 || (guard.ruleOf(name) !== 'allow' && guard.find(`${value}`).length > 0),
     )
-  const says = ({ text, metadata }: OutboundMessage): boolean =>
-    holds(metadata) || (guard.textRule !== 'allow' && guard.find(text).length > 0)
+  const says = ({ text, metadata, attachments = [] }: OutboundMessage): boolean =>
+    holds(metadata) ||
+    (guard.textRule !== 'allow' &&
+      [text, ...attachments.map(({ name }) => name)].some((it) => guard.find(it).length > 0))
   if (command.type === 'set-context') return holds(command.delta)
   if (command.type === 'start-new' || command.type === 'route') return holds(command.routing)
   if (command.type === 'edit') return says(command.message)
@@ -96,10 +110,10 @@ async function cleanValues<T extends Values>(guard: Guard, hasher: Hasher, value
   return Object.fromEntries(cleaned) as T
 }
 
-async function cleanText(guard: Guard, hasher: Hasher, text: string): Promise<string> {
+async function cleanText(guard: Guard, hasher: Hasher, text: string, what = 'text of the message'): Promise<string> {
   const finds = guard.textRule === 'allow' ? [] : guard.find(text)
   if (finds[0] === undefined) return text
-  if (guard.textRule === 'refuse') throw refusal('The text of the message', finds[0].kind)
+  if (guard.textRule === 'refuse') throw refusal(`The ${what}`, finds[0].kind)
   return hasher(text, finds)
 }
 
@@ -120,7 +134,11 @@ function hasherOf({ hashKey }: Guard): Hasher {
     for (const { kind, start, end } of finds) {
       // However it is written, the same number has the same hash.
       const found = text.slice(start, end)
-      const plain = /^(card|ssn|iban)$/.test(kind) ? found.replace(/[^\da-z]/gi, '').toUpperCase() : found
+      const plain = /^(card|ssn|iban)$/.test(kind)
+        ? toAscii(found)
+            .replace(/[^\da-z]/gi, '')
+            .toUpperCase()
+        : found
       const mac = new Uint8Array(await subtle.sign('HMAC', await key, bytesOf(`${kind}:${plain}`)))
       hashed += `${text.slice(at, start)}${kind}:${lettersOf(mac.subarray(0, HASH_BYTES))}`
       at = end

@@ -3,6 +3,7 @@ import type { GuardConfig } from '../../core/guard.ts'
 import type { Change } from '../../core/inputs.ts'
 import { parseConfig } from '../../sw/config.ts'
 import type { Screened } from '../../sw/engine-screen.ts'
+import type { OutboundMessage } from '../../core/wire.ts'
 import { screenOf } from '../../sw/guard.ts'
 import { liveRig } from './engine-fixtures.ts'
 
@@ -18,10 +19,20 @@ const screened = async (command: Change, config?: GuardConfig): Promise<Screened
 const setting = (delta: Record<string, string | boolean | null>): Change => ({ type: 'set-context', key: 'k', delta })
 const cleaned = async (delta: Record<string, string | boolean | null>, config: GuardConfig) =>
   (await screened(setting(delta), config)).command as Change & { type: 'set-context' }
+const enqueuing = (message: OutboundMessage): Change => ({ type: 'enqueue', messages: [message] })
+const FILE = { name: 'bill.pdf', type: 'application/pdf', size: 1, content: null }
 const failure = (work: Promise<unknown>): Promise<{ code?: string; message: string }> =>
   work.then(
     () => ({ message: 'It was not refused.' }),
     (error: { code?: string; message: string }) => error,
+  )
+
+/** Of the first message, where there are messages, else of the call. */
+const refusedBy = async (command: Change, config?: GuardConfig): Promise<{ code?: string; message: string }> =>
+  failure(
+    screened(command, config).then(({ refused }) => {
+      if (refused.get(0) !== undefined) throw refused.get(0)
+    }),
   )
 
 describe('refuse', () => {
@@ -39,10 +50,17 @@ describe('refuse', () => {
       names: '"pan"',
       kind: '"card"',
     },
+    {
+      what: 'the name of an attachment',
+      command: enqueuing({ key: 'm', text: 'my bill', attachments: [{ ...FILE, name: `${CARD}.pdf` }] }),
+      names: 'name of an attachment',
+      kind: '"card"',
+      config: { text: 'refuse' },
+    },
   ] as const)(
     '[GU6] $what is refused by name and kind, and the error holds nothing of the value',
-    async ({ command, names, kind }) => {
-      const { code, message } = await failure(screened(command as Change))
+    async ({ command, names, kind, ...rest }) => {
+      const { code, message } = await refusedBy(command as Change, 'config' in rest ? rest.config : undefined)
       expect(code).toBe('GUARD_REFUSED')
       expect(message).toContain(names)
       expect(message).toContain(kind)
@@ -86,6 +104,11 @@ describe('hash', () => {
     expect(delta['b']).toBe(delta['a'])
     expect(delta['c']).toBe(`paid with ${delta['a']}.`)
     expect(delta['d']).toMatch(/^ssn:[a-p]{32}$/)
+    const wide = await cleaned({ a: '４１１１ １１１１ １１１１ １１１１', b: '٤١١١١١١١١١١١١١١١' }, config)
+    expect([wide.delta['a'], wide.delta['b']]).toEqual([delta['a'], delta['a']])
+    const named = enqueuing({ key: 'm', text: 'x', attachments: [{ ...FILE, name: `${CARD}.pdf` }] })
+    const { command } = await screened(named, { text: 'hash', hashKey: HASH_KEY })
+    expect(command).toMatchObject({ messages: [{ attachments: [{ ...FILE, name: `${delta['a']}.pdf` }] }] })
     const other = await cleaned({ a: CARD }, { ...config, hashKey: 'the key of another site' })
     expect(other.delta['a']).not.toBe(delta['a'])
     expect((await cleaned(delta as Record<string, string>, config)).delta).toEqual(delta)
