@@ -43,6 +43,8 @@ export interface Desk {
 /** A token to call with. */
 export interface Lent extends Token {
   readonly expiresAt: number
+  /** Whose it is. */
+  readonly epoch?: string
   /** The call was not refused for its token. */
   worked(): void
   readonly binding?: Binding | undefined
@@ -120,18 +122,19 @@ export class Leases {
    * refresh that is due, for a bounded time.
    *
    * @param spent the generation that was refused: another one is wanted
+   * @param epoch whose token it must be. Default: of who is here now, and stays as long as it takes
    * @throws {HoldfastError} why there is none
    */
-  lend(name: string, spent?: number): Lent | Promise<Lent> {
+  lend(name: string, spent?: number, epoch = this.#desk.known()?.session.epoch): Lent | Promise<Lent> {
     const { known, tokens } = this.#desk
     const slots = known()
     const token = slots && tokens.cached(slots, name)
     // However many calls wait for one token, one of them looks. A generation that one was refused with is sent by no other.
-    const wish = `${token?.generation ?? spent} ${name}`
+    const wish = `${epoch} ${token?.generation ?? spent} ${name}`
     const waiting = this.#lending.get(wish)
     if (waiting !== undefined) return waiting
-    if (token && token.generation !== spent) return this.#lent(slots as Slots, name, token)
-    const lending = this.#lend(name, spent).finally(() => this.#lending.delete(wish))
+    if (token && token.generation !== spent && token.epoch === epoch) return this.#lent(slots as Slots, name, token)
+    const lending = this.#lend(name, spent, epoch).finally(() => this.#lending.delete(wish))
     this.#lending.set(wish, lending)
     return lending
   }
@@ -142,13 +145,14 @@ export class Leases {
     return {
       value,
       generation,
+      epoch: slots.session.epoch,
       expiresAt: lease.grant.expiresAt,
       worked,
       binding: this.#desk.ports.sources?.[name]?.binding,
     }
   }
 
-  async #lend(name: string, spent?: number): Promise<Lent> {
+  async #lend(name: string, spent?: number, epoch?: string): Promise<Lent> {
     const { ports, tokens, slots, submit, pass } = this.#desk
     const deadline = ports.clock.now() + LEND_TIMEOUT_MS
     if (spent !== undefined) await submit({ type: 'rejected', lease: name, generation: spent })
@@ -156,8 +160,12 @@ export class Leases {
       const now = ports.clock.now()
       const changed = this.#changed(Math.min(deadline, now + ASK_AGAIN_MS))
       const state = await slots()
+      epoch ??= state.session.epoch
       const lease = leaseOf(state, name)
       const token = await tokens.of(state, name)
+      // To open it takes a while, too: looked at last.
+      if ((await slots()).session.epoch !== epoch)
+        throw new HoldfastError('EPOCH_CHANGED', 'This visitor has signed out: connect again first.')
       if (!isLack(token)) return this.#lent(state, name, token)
       if (lease.status === 'lost')
         throw new HoldfastError(lease.code, 'The lease is lost: the visitor must sign in again.')

@@ -11,6 +11,10 @@ export interface Token {
   readonly generation: number
 }
 
+interface Cached extends Token {
+  readonly epoch: string
+}
+
 /** Why there is none. */
 export type Lack = Outcome<never> & { readonly ok: false }
 
@@ -34,7 +38,7 @@ export const isLack = (token: Token | Lack): token is Lack => 'ok' in token
 export class Tokens {
   readonly #vault: Vault
   readonly #clock: Clock
-  readonly #cached = new Map<string, Token & { readonly epoch: string }>()
+  #cached = new Map<string, Cached>()
 
   constructor(vault: Vault, clock: Clock) {
     this.#vault = vault
@@ -49,11 +53,13 @@ export class Tokens {
     if (cached !== undefined) return cached
     const { generation, grant } = lease
     const { epoch } = slots.session
+    // What is opened after a logout goes where nobody looks.
+    const cache = this.#cached
     try {
       const value = await this.#vault.open(grant.access)
       if (value === undefined) return FORGOTTEN
       const token = { value, generation, epoch }
-      this.#cached.set(name, token)
+      cache.set(name, token)
       return token
     } catch {
       return VAULT_FAILED
@@ -61,7 +67,7 @@ export class Tokens {
   }
 
   /** The same, where it has been opened already. */
-  cached(slots: Slots, name: string): Token | undefined {
+  cached(slots: Slots, name: string): Cached | undefined {
     const lease = leaseOf(slots, name)
     const cached = this.#cached.get(name)
     const isIt = cached?.generation === lease.generation && cached.epoch === slots.session.epoch
@@ -70,7 +76,7 @@ export class Tokens {
 
   /** Of an identity that is gone nothing stays in memory either. */
   forget(): void {
-    this.#cached.clear()
+    this.#cached = new Map()
   }
 
   async seal({ accessToken, refreshToken, expiresInMs }: PlainGrant): Promise<Grant> {

@@ -67,7 +67,7 @@ export interface Host {
   /** Messages wait somewhere. */
   isWaiting(): boolean
   /** A token of a lease, for a call of the site's own: at once, where it is at hand. */
-  lend(deployment: string, lease: string, spent?: number): ReturnType<Engine['leases']['lend']>
+  lend(deployment: string, lease: string, spent?: number, epoch?: string): ReturnType<Engine['leases']['lend']>
 }
 
 /** What an engine stands on, whatever the configuration says. */
@@ -198,8 +198,8 @@ export function createHost(load: () => Promise<WorkerConfig>, incarnation: strin
     async settled() {
       await Promise.all([...running.values()].map((engine) => engine.settled()))
     },
-    lend(deployment, lease, spent) {
-      const lend = (engine: Engine) => engine.leases.lend(lease, spent)
+    lend(deployment, lease, spent, epoch) {
+      const lend = (engine: Engine) => engine.leases.lend(lease, spent, epoch)
       const engine = running.get(deployment)
       return engine === undefined ? engineOf(deployment).then(lend) : lend(engine)
     },

@@ -257,6 +257,69 @@ describe('lending', () => {
   })
 })
 
+describe('another visitor', () => {
+  const refused = (one: Rig, lent: Promise<unknown> | object) => {
+    const seen: unknown[] = []
+    const waiting = Promise.resolve(lent).then(
+      (token) => seen.push(token),
+      (error: unknown) => seen.push(error),
+    )
+    return { seen, waiting, leave: () => one.run({ type: 'logout', unsent: 'discard' }) }
+  }
+  const leaves = async (one: Rig, leaving: Promise<unknown>) => {
+    await one.clock.advance(2 * SECOND)
+    expect(await leaving).toEqual({ verified: true })
+  }
+
+  test.each([undefined, 1])('[LE43] ends the wait for a token at once (refused: %s)', async (spent) => {
+    const one = await liveRig(lending())
+    if (spent !== undefined) await supplies(one, { token: 'api-1' })
+    const { seen, leave } = refused(one, one.engine.leases.lend('api', spent))
+    await one.clock.advance(0)
+    const leaving = leave()
+    await one.clock.advance(0)
+    expect(seen).toMatchObject([{ code: 'EPOCH_CHANGED' }])
+    await leaves(one, leaving)
+  })
+
+  test('[LE43] is lent nothing of who is gone that was being opened, and none of it stays in memory', async () => {
+    const disk = (await liveRig(lending())).disk
+    const first = rig(lending(CALLBACK, { disk }))
+    await first.pull()
+    await supplies(first, { token: 'api-1' })
+    let opened = () => {}
+    const one = rig(lending(CALLBACK, { disk, incarnation: 'w2' }))
+    await one.pull()
+    const { open } = one.vault
+    one.vault.open = async (sealed) => {
+      const value = await open(sealed)
+      if (value === 'api-1') await new Promise<void>((resolve) => (opened = resolve))
+      return value
+    }
+    const { seen, leave } = refused(one, one.engine.leases.lend('api'))
+    await one.clock.advance(0)
+    one.vault.open = open
+    await leaves(one, leave())
+    opened()
+    await one.clock.advance(0)
+    expect(seen).toMatchObject([{ code: 'EPOCH_CHANGED' }])
+  })
+
+  test('[LE43] does not get a call that the one before was refused with', async () => {
+    const one = await liveRig(lending())
+    await supplies(one, { token: 'api-1' })
+    const { generation, epoch } = await one.engine.leases.lend('api')
+    await leaves(one, one.run({ type: 'logout', unsent: 'discard' }))
+    await one.run({ type: 'pull', keys: [] }, { tab: 'tab-2' })
+    const next = one.engine.leases.lend('api')
+    await one.clock.advance(2 * SECOND)
+    await supplies(one, { token: 'api-of-another' }, 'tab-2')
+    expect(await next).toMatchObject({ value: 'api-of-another' })
+    const repeat = async () => one.engine.leases.lend('api', generation, epoch)
+    await expect(repeat()).rejects.toMatchObject({ code: 'EPOCH_CHANGED' })
+  })
+})
+
 describe('an issuer that does not hear of a logout', () => {
   test.each([
     { mode: 'persistent', isRepeated: true },
