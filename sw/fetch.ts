@@ -27,10 +27,15 @@ const REPEATABLE = /^(application\/(json|x-www-form-urlencoded)|text\/)/i
  */
 const SENDING_MAX = 1_000
 
+/** So many addresses are known to refuse every token. */
+const CLOSED_MAX = 100
+
 interface Route extends TokenRoute {
   readonly lease: string
   /** What its addresses begin with: compared as they are, for every request of the site comes by. */
   readonly prefix: string
+  /** The last token that was taken here. */
+  taken?: number
 }
 
 /**
@@ -45,39 +50,50 @@ interface Route extends TokenRoute {
  * authorizeFetch(startWorker(config), [{ origin: 'https://api.example.com', deployment: 'acme', lease: 'api' }])
  */
 export function authorizeFetch(worker: Lender, routes: readonly TokenRoute[]): void {
-  const table = routes.map(checked)
-  const ask = inTurn(SENDING_MAX)
-  const routeOf = (url: string): Route | undefined => table.find(({ prefix }) => url.startsWith(prefix))
+  // Of two that an address begins with, the longer one says more.
+  const table = routes.map(checked).sort((a, b) => b.prefix.length - a.prefix.length)
+  const handler = { worker, routeOf, line: lineOf(SENDING_MAX), closed: new Set<string>() }
+  function routeOf(url: string): Route | undefined {
+    return table.find(({ prefix }) => url.startsWith(prefix))
+  }
   self.addEventListener('fetch', (event) => {
     const { request } = event
     // A page, or what an element loads: neither may have a header of ours.
     if (request.mode === 'navigate' || request.mode === 'no-cors') return
     const route = routeOf(request.url)
     if (route === undefined || request.headers.has('authorization')) return
-    event.respondWith(authorized({ worker, routeOf, ask }, request, route))
+    event.respondWith(authorized(handler, request, route))
   })
 }
 
 interface Handler {
   readonly worker: Lender
-  readonly ask: typeof fetch
+  readonly line: Line
+  /** Addresses that refuse tokens which are taken elsewhere. */
+  readonly closed: Set<string>
   routeOf(url: string): Route | undefined
 }
 
-/** `fetch`, with so many under way at most. */
-function inTurn(max: number): typeof fetch {
+interface Line {
+  /** Nothing, where it is one's turn at once. */
+  enter(): Promise<void> | undefined
+  leave(): void
+}
+
+function lineOf(max: number): Line {
   let free = max
   const waiting: (() => void)[] = []
-  return async (...request) => {
-    if (free > 0) free -= 1
-    else await new Promise<void>((resolve) => waiting.push(resolve))
-    try {
-      return await fetch(...request)
-    } finally {
+  return {
+    enter() {
+      if (free === 0) return new Promise((resolve) => waiting.push(resolve))
+      free -= 1
+      return undefined
+    },
+    leave() {
       const next = waiting.shift()
       if (next === undefined) free += 1
       else next()
-    }
+    },
   }
 }
 
@@ -92,43 +108,84 @@ function checked(route: TokenRoute): Route {
 }
 
 async function authorized(handler: Handler, request: Request, route: Route): Promise<Response> {
-  const { worker, ask } = handler
-  const lend = ({ deployment, lease }: Route, spent?: number) => worker.lend(deployment, lease, spent)
-  const lent = lend(route)
+  const { worker, line } = handler
+  const lent = lend(worker, route)
   // With a token at hand the call is on its way before anything is awaited.
-  const token = lent instanceof Promise ? await lent.catch(refusal) : lent
-  if (token instanceof Response) return token
-  const hasBody = !/^(GET|HEAD)$/.test(request.method)
-  const isSpare = !hasBody || REPEATABLE.test(request.headers.get('content-type') ?? '')
+  const first = lent instanceof Promise ? await lent.catch(refusal) : lent
+  if (first instanceof Response) return first
+  const turn = line.enter()
+  try {
+    if (turn === undefined) return await called(handler, request, route, first)
+    await turn
+    // Who has stood in line asks again: the token may be spent by now, and its visitor gone.
+    const token = await Promise.resolve(lend(worker, route, { epoch: first.epoch })).catch(refusal)
+    return token instanceof Response ? token : await called(handler, request, route, token)
+  } finally {
+    line.leave()
+  }
+}
+
+interface Refused {
+  readonly generation?: number
+  readonly epoch?: string | undefined
+}
+
+const lend = (worker: Lender, { deployment, lease }: Route, { generation, epoch }: Refused = {}) =>
+  worker.lend(deployment, lease, generation, epoch)
+
+async function called(handler: Handler, request: Request, route: Route, token: Lent): Promise<Response> {
+  const { worker, closed } = handler
+  const hasMethod = !/^(GET|HEAD)$/.test(request.method)
+  const isSpare = !hasMethod || request.body === null || REPEATABLE.test(request.headers.get('content-type') ?? '')
   const spare = isSpare ? copyOf(request) : undefined
-  const response = await send(ask, request, token, isSpare)
+  const [address = ''] = request.url.split(/[?#]/, 1)
+  const taken = (by: Lent) => {
+    closed.delete(address)
+    route.taken = by.generation
+    by.worked()
+  }
+  const response = await send(request, token, isSpare)
   if (response.status !== 401) {
-    token.worked()
+    taken(token)
     return response
   }
   if (response.redirected) {
+    const next = handler.routeOf(response.url)
+    if (next === undefined) return response
     // The browser takes the header away when a redirect leaves the origin. Where that led to another one of the list, that
     // one gets its own. A proof is for one address: where it was redirected, it needs another.
-    const next = hasBody ? undefined : handler.routeOf(response.url)
-    if (next === undefined || (next.origin === route.origin && token.binding === undefined)) return response
-    const other = await Promise.resolve(lend(next)).catch(() => undefined)
-    return other === undefined ? response : send(ask, new Request(response.url, request), other, true)
+    const isSame = next.deployment === route.deployment
+    if (next.origin !== route.origin || next.lease !== route.lease || !isSame || token.binding !== undefined) {
+      const whose = isSame ? { epoch: token.epoch } : {}
+      const other = hasMethod ? undefined : await Promise.resolve(lend(worker, next, whose)).catch(none)
+      return other === undefined ? response : send(new Request(response.url, request), other, true)
+    }
   }
-  const fresh = spare && (await Promise.resolve(lend(route, token.generation)).catch(() => undefined))
+  if (closed.has(address)) return response
+  const wasTaken = route.taken === token.generation
+  const lending = Promise.resolve(lend(worker, route, token)).catch(none)
+  // What cannot be repeated has told at least that the token is spent.
+  const fresh = spare && (await lending)
   if (spare === undefined || fresh === undefined) return response
-  const second = await send(ask, spare, fresh, false)
-  if (second.status !== 401) fresh.worked()
+  const second = await send(spare, fresh, false)
+  if (second.status !== 401) taken(fresh)
+  else if (wasTaken || route.taken === fresh.generation) {
+    if (closed.size >= CLOSED_MAX) closed.clear()
+    closed.add(address)
+  }
   return second
 }
 
+const none = (): undefined => {}
+
 /** Once more, where the token is bound to a key and the answer brought what its proof lacked. */
-async function send(ask: typeof fetch, request: Request, token: Lent, isRepeatable: boolean): Promise<Response> {
+async function send(request: Request, token: Lent, isRepeatable: boolean): Promise<Response> {
   const { binding } = token
   if (binding === undefined)
-    return ask(request, { headers: withHeaders(request, { authorization: `Bearer ${token.value}` }) })
+    return fetch(request, { headers: withHeaders(request, { authorization: `Bearer ${token.value}` }) })
   const spare = isRepeatable ? copyOf(request) : undefined
   const bound = async (one: Request) =>
-    ask(one, {
+    fetch(one, {
       headers: withHeaders(one, await binding.headers({ method: one.method, url: one.url, token: token.value })),
     })
   const response = await bound(request)

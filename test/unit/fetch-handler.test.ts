@@ -24,6 +24,7 @@ function worker(
     expiresAt: 0,
     worked: () => {},
   }),
+  routes = ROUTES,
 ) {
   const self = new EventTarget()
   const sent: Seen[] = []
@@ -34,7 +35,7 @@ function worker(
     return answer(request, sent.length)
   })
   const lent = vi.fn(lend)
-  authorizeFetch({ lend: lent }, ROUTES)
+  authorizeFetch({ lend: lent }, routes)
   const page = (url: string, init: RequestInit & { duplex?: 'half' } = {}, mode?: string) => {
     const request = new Request(url, init)
     if (mode) Object.defineProperty(request, 'mode', { value: mode })
@@ -120,8 +121,8 @@ describe('what is authorized', () => {
     expect(await sent[1]?.text()).toBe('{"a":1}')
     expect(sent[1]?.headers.get('idempotency-key')).toBe('k')
     expect(lent.mock.calls).toEqual([
-      ['acme', 'api', undefined],
-      ['acme', 'api', 1],
+      ['acme', 'api', undefined, undefined],
+      ['acme', 'api', 1, undefined],
     ])
   })
 
@@ -132,7 +133,7 @@ describe('what is authorized', () => {
   })
 
   test('[FH4] an upload streams through once: it is neither kept nor repeated', async () => {
-    const { page, sent } = worker(() => new Response('', { status: 401 }))
+    const { page, sent, lent } = worker(() => new Response('', { status: 401 }))
     const body = new ReadableStream({ pull: (to) => to.close() })
     const init = {
       method: 'PUT',
@@ -142,6 +143,13 @@ describe('what is authorized', () => {
     } as const
     expect((await page(`${API}/v1/x`, init))?.status).toBe(401)
     expect(sent).toHaveLength(1)
+    expect(lent).toHaveBeenLastCalledWith('acme', 'api', 1, undefined)
+  })
+
+  test.each(['DELETE', 'POST'])('[FH3] a %s without a body is repeated', async (method) => {
+    const { page, sent } = worker((_, nth) => new Response('', { status: nth === 1 ? 401 : 200 }))
+    expect((await page(`${API}/v1/x`, { method }))?.status).toBe(200)
+    expect(sent.map(({ method }) => method)).toEqual([method, method])
   })
 
   test.each(['LEASE_EXPIRED', 'LEASE_REVOKED'] as const)(
@@ -249,9 +257,95 @@ describe('redirects', () => {
     ])
   })
 
+  test('[FH10] a refusal at the end of one within the origin is followed by one repeat with the next token', async () => {
+    const { page, sent } = worker((_, nth) => (nth === 1 ? redirected(`${API}/v1/x/`, 401) : ok()))
+    expect((await page(`${API}/v1/x`))?.status).toBe(200)
+    expect(sent.map(({ url }) => url)).toEqual([`${API}/v1/x`, `${API}/v1/x`])
+    expect(sent.map(tokenOf)).toEqual(['Bearer api-1', 'Bearer api-2'])
+  })
+
   test('[FH6] one that leaves the list gets nothing more', async () => {
     const { page, sent } = worker(() => redirected('https://elsewhere.example/a', 401))
     expect((await page(`${API}/v1/x`))?.status).toBe(401)
     expect(sent).toHaveLength(1)
   })
+})
+
+describe('an address that has nothing against the token', () => {
+  /** Tokens that are known by their generation; each refusal makes another. */
+  function counting(answer: (request: Seen) => Response) {
+    let generation = 1
+    const lend: Lender['lend'] = (_, lease, spent) => {
+      if (spent === generation) generation += 1
+      return { value: `${lease}-${generation}`, generation, expiresAt: 0, worked: () => {} }
+    }
+    return { ...worker(answer, lend), generation: () => generation }
+  }
+  const closedAt = (path: string) => (request: Seen) =>
+    new Response('', { status: new URL(request.url).pathname === path ? 401 : 200 })
+
+  test('[FH12] and refuses all, while others take them: one refresh, and no further one', async () => {
+    const { page, generation } = counting(closedAt('/v1/closed'))
+    for (let nth = 0; nth < 20; nth++) {
+      expect((await page(`${API}/v1/open`))?.status).toBe(200)
+      expect((await page(`${API}/v1/closed?nth=${nth}`))?.status).toBe(401)
+    }
+    expect(generation()).toBe(2)
+  })
+
+  test('[FH12] and takes one, is believed again', async () => {
+    let path = '/v1/x'
+    const { page, generation } = counting((request) => closedAt(path)(request))
+    await page(`${API}/v1/open`)
+    await page(`${API}/v1/x`)
+    path = ''
+    await page(`${API}/v1/x`)
+    path = '/v1/x'
+    await page(`${API}/v1/x`)
+    expect(generation()).toBe(3)
+  })
+
+  test('[FH12] where nothing was ever taken, each call tells of its refusal: the lease ends', async () => {
+    const { page, generation } = counting(closedAt('/v1/x'))
+    for (let nth = 0; nth < 3; nth++) await page(`${API}/v1/x`)
+    expect(generation()).toBe(4)
+  })
+})
+
+test('[FH13] of two routes the longer one counts, in whatever order they stand', async () => {
+  const { page, sent } = worker(ok, undefined, [
+    { origin: API, deployment: 'acme', lease: 'all' },
+    { origin: API, deployment: 'acme', lease: 'admin', path: '/admin/' },
+  ])
+  for (const path of ['/admin/x', '/administrators', '/']) await page(`${API}${path}`)
+  expect(sent.map(tokenOf)).toEqual(['Bearer admin-1', 'Bearer all-1', 'Bearer all-1'])
+})
+
+test('[FH11] who stood in line goes with the token of now, of the visitor who was here, or not at all', async () => {
+  const held: (() => void)[] = []
+  let present = { epoch: 'e1', generation: 1 }
+  const lend: Lender['lend'] = (_, lease, __, epoch = present.epoch) => {
+    if (epoch !== present.epoch) return Promise.reject(new HoldfastError('EPOCH_CHANGED', 'Another is here.'))
+    return { value: `${lease}-${present.generation}`, ...present, expiresAt: 0, worked: () => {} }
+  }
+  const { page } = worker(ok, lend)
+  const sent: (string | null)[] = []
+  vi.stubGlobal('fetch', async (_: Request, { headers }: { headers: Headers }) => {
+    sent.push(headers.get('authorization'))
+    await new Promise<void>((resolve) => held.push(resolve))
+    return ok()
+  })
+  const calls = Array.from({ length: 1_002 }, (_, nth) => page(`${API}/v1/${nth}`))
+  await vi.waitFor(() => expect(held).toHaveLength(1_000))
+  present = { epoch: 'e1', generation: 2 }
+  held[0]?.()
+  await vi.waitFor(() => expect(held).toHaveLength(1_001))
+  expect(sent.at(-1)).toBe('Bearer api-2')
+  present = { epoch: 'e2', generation: 3 }
+  held[1]?.()
+  const last = await calls.at(-1)
+  expect([last?.status, await last?.json()]).toMatchObject([401, { code: 'EPOCH_CHANGED' }])
+  expect(sent).toHaveLength(1_001)
+  for (const answer of held) answer()
+  await Promise.all(calls)
 })
