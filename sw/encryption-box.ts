@@ -59,6 +59,8 @@ export const decrypt = (key: CryptoKey, { iv, data }: Box): Promise<ArrayBuffer>
 
 /** What one worker has opened or sealed lately, as text: what is made of it is a copy. */
 export class Memory {
+  /** Something was found that is not sealed. */
+  hasPlain = false
   readonly #texts = new Map<string, string>()
 
   async seal(key: CryptoKey, text: string): Promise<Box> {

@@ -22,6 +22,9 @@ import type { StoreName, Transaction } from './store-schema.ts'
 export type Around = <T extends object>(transaction: T) => T
 
 const KEY = 'rest'
+/** Their records are written once, and lie there as they were. */
+const KEPT = ['outbox', 'transcript', 'files'] as const
+const isKept = (store: StoreName): boolean => (KEPT as readonly StoreName[]).includes(store)
 
 /**
  * Encrypts transcript, outbox, attributes and files at rest, with AES-GCM under a key that scripts can use and not read.
@@ -129,6 +132,7 @@ class Sealing {
   }
 
   async #open(store: StoreName, records: unknown[]): Promise<unknown[]> {
+    if (isKept(store) && records.some((record) => isSecret(store, record))) this.#memory.hasPlain = true
     if (!records.some(hasBox)) return records
     const key = await this.#key
     if (key === undefined) this.#memory.forget()
@@ -162,7 +166,8 @@ class Sealing {
     const writes = this.#queue.splice(0)
     try {
       const toSeal = writes.some(({ store, value }) => isSecret(store, value) && !this.#isSealed(store, value))
-      const key = toSeal ? ((await this.#key) ?? (await this.#newKey(writes))) : undefined
+      const key = toSeal || this.#memory.hasPlain ? ((await this.#key) ?? (await this.#newKey())) : undefined
+      if (key && this.#memory.hasPlain) await this.#sealKept(key, writes)
       const sealing = writes.map(({ store, value }) => this.#seal(key, store, value))
       const sealed = key ? await this.#hold(Promise.all(sealing)) : sealing
       for (const [at, { perform, resolve, reject }] of writes.entries()) perform(sealed[at]).then(resolve, reject)
@@ -195,22 +200,12 @@ class Sealing {
     return { ...open, box: await seal(secret) }
   }
 
-  /** The first of this visitor: what was written before, without this option, is sealed as well. */
-  async #newKey(writes: readonly Write[]): Promise<CryptoKey> {
+  async #newKey(): Promise<CryptoKey> {
     const made = await this.#hold(
       crypto.subtle.generateKey({ name: 'AES-GCM', length: 256 }, false, ['encrypt', 'decrypt']),
     )
     this.#key = Promise.resolve(made)
-    const isWipe = writes.some(({ store, value }) => store === 'vault' && value === undefined)
-    for (const name of isWipe ? [] : (['outbox', 'transcript'] as const)) {
-      const plain = (await this.#tx.objectStore(name).getAll()).filter((record) => isSecret(name, record))
-      const sealed = await this.#hold(Promise.all(plain.map((record) => this.#boxed(made, name, record))))
-      for (const record of sealed)
-        this.#tx
-          .objectStore(name)
-          .put(record)
-          .catch(() => {})
-    }
+    this.#memory.hasPlain = true
     const keep = () =>
       this.#tx
         .objectStore('vault')
@@ -219,6 +214,22 @@ class Sealing {
     // Behind a clearing of the vault in the same breath.
     this.#written = this.#written.then(keep)
     return made
+  }
+
+  /** What was written without this option, before it was set or while it was not. */
+  async #sealKept(key: CryptoKey, writes: readonly Write[]): Promise<void> {
+    this.#memory.hasPlain = false
+    if (writes.some(({ store, value }) => store === 'vault' && value === undefined)) return
+    for (const name of KEPT) {
+      const store = this.#tx.objectStore(name)
+      const [keys, records] = await Promise.all([store.getAllKeys(), store.getAll()])
+      const plain = [...records.entries()].filter(([, record]) => isSecret(name, record))
+      const sealed = await this.#hold(Promise.all(plain.map(([, record]) => this.#boxed(key, name, record))))
+      for (const [at, record] of sealed.entries()) {
+        const place = name === 'files' ? [keys[plain[at]![0]]] : []
+        ;(store.put as (...args: unknown[]) => Promise<unknown>)(record, ...place).catch(() => {})
+      }
+    }
   }
 }
 

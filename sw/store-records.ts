@@ -123,6 +123,8 @@ export async function turn<T extends { writes: Writes }>(
   const broken = rows.filter((row) => !isRow(row)) as Row[]
   for (const row of broken) putAside('transcript', [row.conversationId, row.seq], row)
   let slots = isSlots(stored) ? stored : undefined
+  // Sealed while the option was on: kept along, it would come back in the place of what is set since.
+  delete (slots as { box?: unknown } | undefined)?.box
   if (slots && broken.length > 0) slots = reread(slots)
   let runs = slots && entries.every(isSound) && (await runsOf(tx, slots.outbox, wanted.runEntries))
   const orphans: Entry[] = []

@@ -178,6 +178,42 @@ test('[ER6] what was stored before the option was set is sealed with the first t
   expect(await store.entries(9)).toEqual([entry(1)])
 })
 
+test('[ER6] files of before are sealed, too, and so is what was stored while the option was off', async () => {
+  const on = bench()
+  const plain = await on.open()
+  await put(plain, {
+    slots: slots(2),
+    putEntries: [entry(1)],
+    putFiles: [{ key: 'key-1', contents: [new Blob([`file ${MARK}`], { type: 'text/plain' })] }],
+  })
+  plain.close()
+  const first = await encrypted(on)
+  await put(first, { slots: { ...slots(2), rev: 9 }, putRows: [row(1)] })
+  expect(await everything(on)).not.toContain(MARK)
+  expect(await ((await first.file('key-1', 0)) as Blob).text()).toBe(`file ${MARK}`)
+  first.close()
+  const off = await on.open()
+  await put(off, { putRows: [row(2)] })
+  off.close()
+  expect(await everything(on)).toContain(MARK)
+  const again = await encrypted(on)
+  expect(await again.rows('c1', 9, 9)).toEqual([row(1), row(2)])
+  await put(again, { putRows: [row(3)] })
+  expect(await everything(on)).not.toContain(MARK)
+  expect(await again.rows('c1', 9, 9)).toEqual([row(1), row(2), row(3)])
+})
+
+test('[ER11] what was set while the option was off stands when it is on again', async () => {
+  const on = bench()
+  ;(await filled(on)).close()
+  const off = await on.open()
+  const { slots: before } = await see(off)
+  await put(off, { slots: { ...before!, context: { ...before!.context, values: { cart: 'newer' } } } })
+  off.close()
+  const again = await encrypted(on)
+  expect((await see(again)).slots?.context.values).toEqual({ cart: 'newer' })
+})
+
 test('[ER7] without WebCrypto nothing is written to the disk: the session is in memory, and a problem says so', async () => {
   const on = bench()
   vi.stubGlobal('crypto', { getRandomValues: crypto.getRandomValues.bind(crypto) })
