@@ -7,7 +7,8 @@ import { merge, reduce as reduceContext, refusalOf } from './context.ts'
 import { type Draft, entryOf, outbox, rowOf, wipe } from './draft.ts'
 import { type ErrorCode, HoldfastError, toWire } from './errors.ts'
 import { read } from './fold-marks.ts'
-import type { Change, Input, Reply } from './inputs.ts'
+import type { Change, Input, Legacy, Reply } from './inputs.ts'
+import { heirOf } from './joining.ts'
 import { NO_LEASE } from './lease.ts'
 import { emptied, leaseOf, lostOf, offer, putLease } from './leases.ts'
 import { isClaimed, type Change as OutboxChange } from './outbox.ts'
@@ -23,7 +24,8 @@ const refuse = (code: ErrorCode, message: string): Reply => ({ refusal: { code, 
 const DONE: Reply = { value: null }
 const replyTo = ({ refusal }: OutboxChange): Reply => (refusal === undefined ? DONE : { refusal })
 
-export function command(draft: Draft, { command: change, epoch, will }: Commanded, limits: Limits): Reply {
+export function command(draft: Draft, input: Commanded, limits: Limits): Reply {
+  const { command: change, epoch } = input
   // A logout that is repeated, its answer lost, finds what it wanted.
   const isDone = change.type === 'logout' && draft.slots.session.isSignedOut
   if (epoch !== '' && epoch !== draft.slots.session.epoch && !isDone) {
@@ -61,7 +63,7 @@ export function command(draft: Draft, { command: change, epoch, will }: Commande
     case 'start-new':
       return startNew(draft, change, limits)
     case 'logout':
-      return logout(draft, change.unsent, will)
+      return logout(draft, change.unsent, input)
     case 'offer': {
       const { state, claim } = offer(leaseOf(draft.slots, change.lease), change.key, draft.env.now)
       putLease(draft.slots, state, change.lease)
@@ -202,9 +204,11 @@ function startNew(draft: Draft, change: Change & { type: 'start-new' }, limits: 
 }
 
 /** Nothing of this identity stays. What is unsent is the site's decision, made before. */
-export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse', will?: Commanded['will']): Reply {
+export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse', { will, heir }: Legacy = {}): Reply {
   const { session } = draft.slots
   if (session.isSignedOut) return DONE
+  if (heir !== undefined && heir !== session.joiner)
+    return refuse('EPOCH_CHANGED', 'Another sign-in has come in between.')
   const { queued, inflight, parked = 0, dead, stale } = countsIn(draft.slots)
   // What is parked cannot be sent first, and was never refused: it is not given up without a word of the site.
   const waiting = queued + inflight + parked
@@ -220,6 +224,7 @@ export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse', will
     isSignedOut: true,
     farewell: isTold ? null : IDLE,
     will: will ?? session.will ?? null,
+    ...(heir && heirOf(heir, draft.env.now)),
   })
   return DONE
 }

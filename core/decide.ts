@@ -7,6 +7,7 @@ import { plan as planContext } from './context.ts'
 import { expiring, SILENT } from './advice.ts'
 import { type Draft, newDraft, runsOf, writesOf } from './draft.ts'
 import { fold, TYPING_SHOWN_MS } from './fold.ts'
+import { joining } from './fold-joining.ts'
 import { planMarks } from './fold-marks.ts'
 import type { Action, Input, Problem, Reply } from './inputs.ts'
 import { isUsable, plan as planOwn } from './lease.ts'
@@ -123,6 +124,7 @@ export function decide(view: View, inputs: readonly Input[], wanted: Wanted, set
   const replies = inputs.map((input) => {
     const limits = draft.slots.limits ?? setup.capabilities.limits
     if (input.type === 'command') return command(draft, input, limits)
+    if (input.type === 'joining') return joining(draft, input)
     fold(draft, input)
     return undefined
   })

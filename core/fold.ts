@@ -7,11 +7,13 @@ import { answers, type Claim, hurry, isRunning } from './attempt.ts'
 import { forget, logout } from './commands.ts'
 import { type Draft, entryOf, outbox, receive, rowOf, transcript } from './draft.ts'
 import { attached } from './fold-attach.ts'
+import { identified } from './fold-joining.ts'
 import { answered, marked } from './fold-marks.ts'
 import { told } from './fold-told.ts'
 import type { Input } from './inputs.ts'
 import { denied, foldLease, lease, proved, reject } from './fold-lease.ts'
 import { context, heard, hurryAll, isAnother, SIGNED_OUT, session } from './fold-parts.ts'
+import { isInherited } from './joining.ts'
 import { leaseOf } from './leases.ts'
 import { laneOf } from './outbox.ts'
 import type { Outcome } from './ports.ts'
@@ -19,7 +21,7 @@ import { newSession } from './session.ts'
 import type { Row } from './transcript.ts'
 
 type Failure = Outcome<never> & { ok: false }
-type Happening = Exclude<Input, { type: 'command' }>
+type Happening = Exclude<Input, { type: 'command' | 'joining' }>
 
 export function fold(draft: Draft, input: Happening): void {
   switch (input.type) {
@@ -40,9 +42,6 @@ export function fold(draft: Draft, input: Happening): void {
       return opened(draft, input)
     case 'identified':
       return identified(draft, input)
-    case 'joining':
-      if (input.epoch === draft.slots.session.epoch) session(draft, input)
-      return
     case 'parted':
       return parted(draft, input)
     case 'refreshed':
@@ -83,7 +82,8 @@ function wake(draft: Draft, isOnline: boolean): void {
 function tabs(draft: Draft, count: number | undefined, isArrival: boolean): void {
   const { epoch, farewell, will, isSignedOut, wipe } = draft.slots.session
   // After a logout the next tab that comes begins as somebody new.
-  if (isArrival && isSignedOut && wipe === null) draft.slots.session = { ...newSession(epoch), farewell, will }
+  if (isArrival && isSignedOut && wipe === null && !isInherited(draft.slots.session, draft.env.now))
+    draft.slots.session = { ...newSession(epoch), farewell, will }
   if (count !== undefined) session(draft, { type: 'tabs-changed', count })
 }
 
@@ -124,16 +124,6 @@ function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'o
   if (isFinal || claim.count === 1) draft.problems.push(problemOf(outcome))
   if (isFinal) session(draft, { type: 'open-refused', claim, code: outcome.code })
   else session(draft, { type: 'open-failed', ...later(claim, outcome) })
-}
-
-function identified(draft: Draft, { epoch, opened, grant, refresh }: Input & { type: 'identified' }): void {
-  const { session: present } = draft.slots
-  // Signed out meanwhile: the answer is about who is gone.
-  if (present.epoch !== epoch || present.wipe !== null) return
-  if (present.isSignedOut) draft.slots.session = { ...newSession(epoch), tabs: present.tabs }
-  lease(draft, { type: 'granted', grant, ...(refresh && { refresh }) })
-  session(draft, { type: 'identified', opened })
-  heard(draft)
 }
 
 function parted(draft: Draft, { claim, outcome }: Input & { type: 'parted' }): void {

@@ -10,7 +10,8 @@ import type { MarkAction } from './marks.ts'
 import type { Backfilled, Outcome, StreamReport } from './ports.ts'
 import type { SendAction } from './sends.ts'
 import type { ConnectAction, MakeAction, OpenAction, PartAction } from './phases.ts'
-import type { Conversation, Joining, Opened } from './session.ts'
+import type { JoiningStep } from './joining.ts'
+import type { Conversation, Opened } from './session.ts'
 import type { BackfillAction } from './transcript.ts'
 import type { Attributes, Command, EpochMs } from './wire.ts'
 
@@ -32,9 +33,16 @@ export type Change = Extract<
   }
 >
 
+/** What comes with a logout. */
+export interface Legacy {
+  /** What the service can be told with; null is nothing, and absent that a cookie does it. */
+  readonly will?: Sealed | null | undefined
+  /** The sign-in of another user, who takes over. */
+  readonly heir?: string | undefined
+}
+
 export type Input =
-  /** `will`: with a logout, what the service can be told with; null is nothing, and absent that a cookie does it. */
-  | { readonly type: 'command'; readonly command: Change; readonly epoch: string; readonly will?: Sealed | null }
+  | ({ readonly type: 'command'; readonly command: Change; readonly epoch: string } & Legacy)
   /** The pump is ours: whatever another incarnation had in hand is ours to do. */
   /** `isAbandoned`: of a shared device, and no tab of before is there. */
   | { readonly type: 'started'; readonly isAbandoned?: boolean }
@@ -61,15 +69,16 @@ export type Input =
       readonly outcome: Outcome<{ opened: Opened; grant?: Grant }>
       readonly generation: number
     }
-  /** The platform has joined the session to a user: that of the epoch, who may have begun with it. */
+  /** The platform has joined the session to a user, as this sign-in had asked. */
   | {
       readonly type: 'identified'
-      readonly epoch: string
+      readonly joiner: string
       readonly opened: Opened
       readonly grant: Grant
       readonly refresh?: Attempt
     }
-  | { readonly type: 'joining'; readonly epoch: string; readonly step: Joining; readonly retryAfterMs?: number }
+  /** It is asked for with the token of the generation. A reply says that it may be. */
+  | ({ readonly type: 'joining'; readonly epoch: string; readonly generation: number } & JoiningStep)
   | { readonly type: 'parted'; readonly claim: Claim; readonly outcome: Outcome<null> }
   | { readonly type: 'refreshed'; readonly claim: Claim; readonly outcome: Outcome<Grant>; readonly lease?: string }
   | { readonly type: 'made'; readonly claim: Claim; readonly outcome: Outcome<Made>; readonly generation: number }

@@ -4,14 +4,13 @@
 import { type Attempt, answers, type Claim, type Env, fail, hurry, IDLE } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
 import { after, type Conversation, found } from './behind.ts'
-import { type Joining, joining, restarted, settled } from './joining.ts'
+import { joining, type JoiningStep, restarted, settled } from './joining.ts'
 import { type Expiry, expiryOf, isDoubtful, NO_EXPIRY } from './expiry.ts'
 import type { Sealed } from './lease.ts'
 import { CLOSED, down, type Stream, streamClosed, streamOpened } from './live.ts'
 import type { Attributes, ConversationState, EpochMs } from './wire.ts'
 
 export { behind, type Conversation } from './behind.ts'
-export type { Joining } from './joining.ts'
 export { CLOSED } from './live.ts'
 
 export interface Session {
@@ -23,6 +22,8 @@ export interface Session {
   readonly userSession?: string
   /** The service was asked to join it to a user: until the answer is here nobody knows whose it is. */
   readonly joiningUntil?: EpochMs
+  /** Which sign-in asked last, of all incarnations: the answer to any other is about nobody. */
+  readonly joiner?: string
   readonly expiresAt: EpochMs
   readonly expiry: Expiry
   readonly conversation: Conversation | null
@@ -78,7 +79,7 @@ export type SessionInput =
   | { readonly type: 'started' }
   | { readonly type: 'opened'; readonly claim: Claim; readonly opened: Opened }
   | { readonly type: 'identified'; readonly opened: Opened }
-  | { readonly type: 'joining'; readonly step: Joining; readonly retryAfterMs?: number }
+  | ({ readonly type: 'joining' } & JoiningStep)
   | { readonly type: 'open-failed'; readonly claim: Claim; readonly retryAfterMs?: number }
   | { readonly type: 'open-refused'; readonly claim: Claim; readonly code: ErrorCode }
   | { readonly type: 'made'; readonly claim: Claim; readonly conversation: Conversation }
@@ -157,7 +158,7 @@ export function reduce(session: Session, input: SessionInput, env: Env): Session
     case 'identified':
       return settled(adopt(session, input.opened, env))
     case 'joining':
-      return joining(session, input.step, env, input.retryAfterMs)
+      return joining(session, input, env)
     case 'open-failed':
       return { ...session, opening: fail(session.opening, input.claim, env, input.retryAfterMs) }
     case 'open-refused':

@@ -4,7 +4,8 @@
 import { HoldfastError } from '../core/errors.ts'
 import type { Attempt } from '../core/attempt.ts'
 import type { Input } from '../core/inputs.ts'
-import type { PlainGrant } from '../core/ports.ts'
+import { isInherited, isJoinable } from '../core/joining.ts'
+import type { Clock, PlainGrant } from '../core/ports.ts'
 import type { Opened } from '../core/session.ts'
 import { countsIn } from '../core/snapshot.ts'
 import type { Slots } from '../core/state.ts'
@@ -23,16 +24,17 @@ const TRIES_MAX = 3
 export interface SignIn {
   readonly ports: Ports
   readonly leaving: Leaving
+  /** Whose sign-ins these are: no other incarnation is called so. */
+  readonly name: string
   submit(input: Input): Promise<unknown>
 }
 
 export interface Signer {
   run(caller: Caller, command: Authenticate): Promise<null>
-  /** Whoever comes while another user takes over would meet nobody, and begin as a guest. */
-  ready(): Promise<unknown> | undefined
 }
 
 type Authenticate = Command & { readonly type: 'authenticate' }
+type Ask = { readonly type: 'joining'; readonly epoch: string; readonly joiner: string }
 type Answer = { readonly opened: Opened; readonly grant: PlainGrant }
 
 const signedOut = (): HoldfastError =>
@@ -45,16 +47,12 @@ const signedOut = (): HoldfastError =>
  */
 export function signer(desk: SignIn): Signer {
   const running = new Map<string, Promise<null>>()
-  let joined: Promise<unknown> | undefined
-  const hold = (work: Promise<unknown>) => {
-    joined = work.catch(() => {})
-  }
+  let count = 0
   return {
-    ready: () => joined,
     run(caller, command) {
       const { token } = command
       const last = [...running.values()].at(-1)
-      const work = () => signIn(desk, caller, command, hold)
+      const work = () => signIn(desk, caller, command, `${desk.name}.${++count}`)
       const next = running.get(token) ?? (last?.then(work, work) ?? work()).finally(() => running.delete(token))
       running.set(token, next)
       return next
@@ -62,47 +60,55 @@ export function signer(desk: SignIn): Signer {
   }
 }
 
-async function signIn(
-  desk: SignIn,
-  caller: Caller,
-  { token }: Authenticate,
-  hold: (work: Promise<unknown>) => void,
-): Promise<null> {
+/** Whoever comes while another user takes over, here or elsewhere, would meet nobody, and begin as a guest. */
+export async function inherited(
+  clock: Clock,
+  arrive: () => Promise<unknown>,
+  last: () => Slots | undefined,
+): Promise<void> {
+  for (let slots = last(); slots && isInherited(slots.session, clock.now()); slots = last()) {
+    await pause(clock)
+    await arrive()
+  }
+}
+
+const pause = (clock: Clock): Promise<void> =>
+  new Promise((resolve) => void clock.alarm(clock.now() + LOOK_AGAIN_MS, resolve))
+
+async function signIn(desk: SignIn, caller: Caller, { token }: Authenticate, joiner: string): Promise<null> {
   const { leaving } = desk
   const before = await leaving.slots()
   if (before.session.isSignedOut || (caller.epoch !== '' && caller.epoch !== before.session.epoch)) throw signedOut()
   // If this is another user, what was said before is said by who said it.
   if (before.session.userSession !== undefined) await drain(leaving)
-  const answer = await asked(desk, before.session.epoch, token)
-  const joined = join(desk, before.session.epoch, answer)
-  hold(joined)
+  const ask = { type: 'joining', epoch: before.session.epoch, joiner } as const
   try {
-    return await joined
+    return await join(desk, joiner, await asked(desk, ask, token))
   } catch (error) {
-    // It is joined there, and not here.
-    await desk.submit({ type: 'joining', epoch: before.session.epoch, step: 'unknown' })
+    // It may be joined there, and is not here.
+    await desk.submit({ ...ask, generation: 0, step: 'unknown' })
     throw error
   }
 }
 
-async function join(desk: SignIn, before: string, { opened, grant }: Answer): Promise<null> {
+async function join(desk: SignIn, joiner: string, { opened, grant }: Answer): Promise<null> {
   const slots = await desk.leaving.slots()
-  const { epoch, userSession } = slots.session
-  if (epoch !== before) throw signedOut()
+  const { userSession } = slots.session
+  if (slots.session.joiner !== joiner) throw signedOut()
   const isOther = userSession !== undefined && userSession !== opened.sessionId
   // Taken out before everything is emptied.
   const refreshToken = isOther ? await kept(desk, slots) : undefined
   const { lease } = slots
   // A refresh of it whose answer was lost is repeated under its key, whoever is signed in by then.
   const isKept = refreshToken !== undefined && grant.refreshToken === undefined && lease.status === 'held'
-  const next = isOther ? await emptied(desk, slots) : epoch
-  if (isKept) await adopt(desk, next, opened, { ...grant, refreshToken }, lease.refresh)
-  else await adopt(desk, next, opened, grant)
+  if (isOther) await emptied(desk, slots, joiner)
+  if (isKept) await adopt(desk, joiner, opened, { ...grant, refreshToken }, lease.refresh)
+  else await adopt(desk, joiner, opened, grant)
   return null
 }
 
 /** Asks the platform, once there is a session that can be joined. */
-async function asked(desk: SignIn, epoch: string, identity: string): Promise<Answer> {
+async function asked(desk: SignIn, ask: Ask, identity: string): Promise<Answer> {
   const { ports, leaving } = desk
   const { authenticate } = ports.platform
   if (authenticate === undefined) {
@@ -111,17 +117,16 @@ async function asked(desk: SignIn, epoch: string, identity: string): Promise<Ans
   }
   const deadline = leaving.clock.now() + SIGN_IN_TIMEOUT_MS
   for (let tries = 1; ; tries++) {
-    const { slots, token } = await ready(desk, epoch, deadline)
+    const { slots, token } = await ready(desk, ask, deadline)
+    const { generation } = token
     const conversationId = slots.session.conversation?.id ?? null
-    // Before it is asked: whoever finds this finds out whose the session is before anything of it is used.
-    await desk.submit({ type: 'joining', epoch, step: 'asked' })
     const outcome = await authenticate({ token: token.value, identity, conversationId })
     if (outcome.ok) return outcome.value
     const { verdict, code, reason, retryAfterMs = 0 } = outcome
     const isRefused = verdict === 'refuse' || verdict === 'refresh'
-    await desk.submit({ type: 'joining', epoch, step: isRefused ? 'refused' : 'unknown', retryAfterMs })
+    await desk.submit({ ...ask, generation, step: isRefused ? 'refused' : 'unknown', retryAfterMs })
     if (verdict !== 'refresh' || tries === TRIES_MAX) throw failed(code, reason)
-    await desk.submit({ type: 'rejected', generation: token.generation })
+    await desk.submit({ type: 'rejected', generation })
   }
 }
 
@@ -129,23 +134,25 @@ const failed = (code: HoldfastError['code'], reason: string): HoldfastError =>
   new HoldfastError(code, `Nobody was signed in, and nothing was changed. (${reason})`)
 
 async function ready(
-  { leaving }: SignIn,
-  epoch: string,
+  { leaving, submit }: SignIn,
+  ask: Ask,
   deadline: number,
 ): Promise<{ readonly slots: Slots; readonly token: Token }> {
   const { clock, performer } = leaving
   for (;;) {
     const slots = await leaving.slots()
-    if (slots.session.epoch !== epoch) throw signedOut()
+    if (slots.session.epoch !== ask.epoch) throw signedOut()
     const token = await performer.tokens.of(slots)
-    const { session, lease } = slots
-    const isRefreshing = lease.status === 'held' && lease.refresh.status === 'running'
-    if (session.id !== null && session.isValidated && !isLack(token) && !isRefreshing) return { slots, token }
+    if (isJoinable(slots) && !isLack(token)) {
+      const { generation } = token
+      // Before it is asked: whoever finds this finds out whose the session is before anything of it is used.
+      if (await submit({ ...ask, generation, step: 'asked' })) return { slots, token }
+    }
     if (clock.now() >= deadline) {
       const message = 'There is no session yet that could be joined to a user: try again when the service answers.'
       throw new HoldfastError('SERVICE_UNREACHABLE', message)
     }
-    await new Promise<void>((resolve) => clock.alarm(clock.now() + LOOK_AGAIN_MS, resolve))
+    await pause(clock)
   }
 }
 
@@ -154,27 +161,26 @@ async function kept({ ports, leaving }: SignIn, slots: Slots): Promise<string | 
   return isBroker(ports) ? undefined : (await leaving.performer.tokens.last(slots.lease))?.refreshToken
 }
 
-/** Another user: the one before is wiped, as by a logout, but for the service, which knows. Says who begins. */
-async function emptied(desk: SignIn, slots: Slots): Promise<string> {
+/** Another user: the one before is wiped, as by a logout, but for the service, which knows. */
+async function emptied(desk: SignIn, slots: Slots, joiner: string): Promise<void> {
   const { leaving } = desk
   const { queued, inflight, parked = 0 } = countsIn(slots)
   const caller = { protocol: 0, deployment: '', tab: '', epoch: slots.session.epoch, visible: false }
-  await logout(leaving, caller, { type: 'logout', unsent: 'discard' }, null)
+  await logout(leaving, caller, { type: 'logout', unsent: 'discard' }, joiner)
   const count = queued + inflight + parked
   const message = `Another user signed in: ${count} messages that the one before had not sent were discarded.`
   if (count > 0) desk.ports.channel.publish({ v: 1, type: 'problem', code: 'OUTBOX_UNSENT', message })
-  return (await leaving.slots()).session.epoch
 }
 
 async function adopt(
   { leaving, submit }: SignIn,
-  epoch: string,
+  joiner: string,
   opened: Opened,
   grant: PlainGrant,
   refresh?: Attempt,
 ): Promise<void> {
   const sealed = await leaving.performer.tokens.seal(grant)
-  await submit({ type: 'identified', epoch, opened, grant: sealed, ...(refresh && { refresh }) })
+  await submit({ type: 'identified', joiner, opened, grant: sealed, ...(refresh && { refresh }) })
   const { session } = await leaving.slots()
-  if (session.epoch !== epoch || session.id !== opened.sessionId) throw signedOut()
+  if (session.userSession !== opened.sessionId) throw signedOut()
 }

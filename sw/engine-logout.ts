@@ -2,6 +2,7 @@
 // next one goes on from what is stored. What is emptied, and what is owed to the service, is decided in core/commands.ts.
 
 import { HoldfastError } from '../core/errors.ts'
+import type { Legacy } from '../core/inputs.ts'
 import type { Sealed } from '../core/lease.ts'
 import type { Clock, Store } from '../core/ports.ts'
 import { countsIn } from '../core/snapshot.ts'
@@ -23,7 +24,7 @@ export interface Leaving {
   slots(): Promise<Slots>
   will(slots: Slots): Promise<Sealed | null | undefined>
   /** Commits the tombstone: the next identity, and nothing else. */
-  bury(caller: Caller, command: Logout, will: Sealed | null | undefined): Promise<unknown>
+  bury(caller: Caller, command: Logout, legacy: Legacy): Promise<unknown>
   /** Tries everything now. */
   wake(): Promise<unknown>
   /** Learns what has been sent elsewhere. */
@@ -35,17 +36,17 @@ export interface Leaving {
 type Logout = Command & { readonly type: 'logout' }
 
 /**
- * @param known nothing, where the service knows already that this visitor is gone
+ * @param heir the sign-in of another user, where one takes over: the service knows already
  * @throws {HoldfastError} `OUTBOX_UNSENT`; `STORE_FAILED`: something of the former visitor is still there */
 export async function logout(
   leaving: Leaving,
   caller: Caller,
   command: Logout,
-  known?: null,
+  heir?: string,
 ): Promise<Answers['logout']> {
   if (command.unsent === 'send') await drain(leaving)
-  const will = known === null ? null : await leaving.will(await leaving.slots())
-  await leaving.bury(caller, command, will)
+  const will = heir === undefined ? await leaving.will(await leaving.slots()) : null
+  await leaving.bury(caller, command, { will, heir })
   leaving.performer.stream.close()
   await leaving.performer.forget()
   const left = await leaving.shred()

@@ -4,15 +4,14 @@
 import type { Env } from '../core/attempt.ts'
 import { decide, type Setup, wantedBy } from '../core/decide.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
-import type { Change, Input, Reply } from '../core/inputs.ts'
-import type { Sealed } from '../core/lease.ts'
+import type { Change, Input, Legacy, Reply } from '../core/inputs.ts'
 import type { Timings } from '../core/ports.ts'
 import type { Slots } from '../core/state.ts'
 import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts'
 import { Attendance } from './engine-shared.ts'
 import { Inbox, type Submission } from './engine-inbox.ts'
 import { Leases, setupOf } from './engine-leases.ts'
-import { signer } from './engine-identity.ts'
+import { inherited, signer } from './engine-identity.ts'
 import { isSending, type Leaving, logout, type Shredder, shredder } from './engine-logout.ts'
 import { willOf } from './engine-part.ts'
 import { Performer } from './engine-perform.ts'
@@ -100,13 +99,13 @@ export class Engine {
       performer: this.#performer,
       slots: async () => (await this.#reads.tail()).slots,
       will: (slots) => willOf(ports, this.#performer.tokens, slots),
-      bury: (caller, command, will) => this.#change(caller, command, will),
+      bury: (...last) => this.#change(...last),
       wake: () => this.#submit({ type: 'woken', isOnline: true }).then(() => this.#pass()),
       look: async () => (this.#hasPump ? null : this.#submit({ type: 'tick' })),
       isSending: () => isSending(this.#last),
       ...{ shred: this.#shredder.run, tabs: this.#tabs },
     }
-    this.#signIn = signer({ ports, leaving: this.#leaving, submit: (one) => this.#submit(one) })
+    this.#signIn = signer({ ...desk, name: this.#incarnation, leaving: this.#leaving })
   }
 
   /** Asks for the pump and runs the first turn. Safe to call again: it happens once. */
@@ -139,12 +138,14 @@ export class Engine {
     if (show !== undefined && command.type === 'pull') this.#teller.watch(caller.tab, show)
     const isNews = isLeaving ? this.#tabs.left(caller.tab) : this.#tabs.seen(caller)
     if (isAct) this.#report({ type: 'used' })
-    const counted = isNews ? this.#submit(this.#tabCount(isLeaving ? undefined : caller)) : undefined
+    const arrive = () => this.#submit(this.#tabCount(isLeaving ? undefined : caller))
+    const counted = isNews ? arrive() : undefined
     // A tab that has just come sees the state as it is with it, and not the logout of the visitor before. One that knows
     // who it is may read at once: after a death it need not wait for the first turn of the next life.
     if (caller.epoch === '' || !isRead(command)) {
       await this.start()
       await counted
+      if (caller.epoch === '' && !isLeaving) await inherited(this.#ports.clock, arrive, () => this.#last)
     } else counted?.catch(ignoreStore)
     return (await this.#answer(caller, command)) as AnswerTo<C>
   }
@@ -152,7 +153,7 @@ export class Engine {
   /** Whoever comes meets nobody of before. */
   async #cleared(): Promise<void> {
     if (this.#ports.shared !== undefined) await this.nudge()
-    await Promise.all([this.#attendance.busy, this.#signIn.ready()])
+    await this.#attendance.busy
     await this.#shredder.ready()
   }
 
@@ -221,11 +222,10 @@ export class Engine {
     }
   }
 
-  async #change(caller: Caller, command: Change, will?: Sealed | null): Promise<Answers[Command['type']]> {
+  async #change({ epoch }: Caller, command: Change, legacy?: Legacy): Promise<Answers[Command['type']]> {
     const looked = this.#ports.screen?.(command)
     const screened = looked instanceof Promise ? await looked : looked
-    const changed = { type: 'command', command: screened?.command ?? command, epoch: caller.epoch } as const
-    const reply = await this.#submit(will === undefined ? changed : { ...changed, will })
+    const reply = await this.#submit({ type: 'command', command: screened?.command ?? command, epoch, ...legacy })
     this.#pass()
     if (reply === undefined) throw new HoldfastError('STORE_FAILED', 'The change was not stored.')
     if ('refusal' in reply) throw new HoldfastError(reply.refusal.code, reply.refusal.message)

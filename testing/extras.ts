@@ -57,7 +57,7 @@ export function drawExtras(seed: number): Extras {
     isPageHost,
     workerFrozenMeanMs: holder.chance(0.4) ? FROZEN_MEAN_MS_MIN / (0.1 + 0.9 * frozen) : 0,
     isMemory: holder.chance(0.2) && !isPageHost,
-    signIns: new Dice(seed ^ SIGN_IN_SALT).chance(0.25) && !isPageHost,
+    signIns: new Dice(seed ^ SIGN_IN_SALT).chance(0.25),
     marks: new Dice(seed ^ MARKS_SALT).chance(0.25),
   }
 }

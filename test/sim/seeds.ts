@@ -39,6 +39,10 @@ export const LATER: readonly { readonly seed: number; readonly caught: string }[
 export const PAGES: readonly { readonly seed: number; readonly caught: string }[] = [
   { seed: 8011180, caught: 'a connection that was held up took the place of the one that stood, and nobody knew' },
   { seed: 8011202, caught: 'a late page settled a message and was not kept: it was reported as cancelled' },
+  {
+    seed: 9113913,
+    caught: 'two pages signed in at the same time, and the answer that came last was of nobody any more',
+  },
 ]
 
 /** So many seeds from any text, such as the name of a commit: other texts give other seeds. */

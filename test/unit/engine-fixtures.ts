@@ -216,7 +216,7 @@ export function rig(options: Options = {}) {
   }
   const ports: Ports = {
     clock,
-    random: { draw: () => 0.5, key: () => `key-${++keys}` },
+    random: { draw: () => 0.5, key: () => `key-${++keys}${options.incarnation ?? ''}` },
     store: disk.store,
     channel,
     platform: { ...kindPlatform(log), ...options.platform },

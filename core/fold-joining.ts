@@ -1,0 +1,27 @@
+// A sign-in, folded in: of those that several incarnations begin, one at a time asks, and only the last one is answered.
+
+import type { Draft } from './draft.ts'
+import { lease } from './fold-lease.ts'
+import { heard, isAnother, session } from './fold-parts.ts'
+import type { Input, Reply } from './inputs.ts'
+import { isJoinable } from './joining.ts'
+import { newSession } from './session.ts'
+
+/** Says nothing where the service may not be asked now: somebody else was first, or the token has changed since. */
+export function joining(draft: Draft, input: Input & { type: 'joining' }): Reply | undefined {
+  const { slots } = draft
+  const isIt = slots.session.epoch === input.epoch && slots.lease.generation === input.generation
+  if (input.step === 'asked' && !(isIt && isJoinable(slots))) return undefined
+  session(draft, input)
+  return { value: null }
+}
+
+export function identified(draft: Draft, { joiner, opened, grant, refresh }: Input & { type: 'identified' }): void {
+  const { session: present } = draft.slots
+  // Signed out meanwhile, or asked for somebody else: the answer is about who is gone.
+  if (present.joiner !== joiner || present.wipe !== null || isAnother(present, opened)) return
+  if (present.isSignedOut) draft.slots.session = { ...newSession(present.epoch), tabs: present.tabs }
+  lease(draft, { type: 'granted', grant, ...(refresh && { refresh }) })
+  session(draft, { type: 'identified', opened })
+  heard(draft)
+}
