@@ -222,6 +222,20 @@ describe('lending', () => {
     expect(await waiting).toMatchObject({ code: 'LEASE_EXPIRED' })
   })
 
+  test('[LE40] the wait is bounded, also where the clock is set back meanwhile', async () => {
+    const one = await liveRig(lending())
+    const waiting = borrow(one).catch((error: unknown) => error)
+    await one.clock.advance(SECOND)
+    one.clock.time -= 60 * MINUTE
+    // Alarms are timers: they ring after as long as they were set for, whatever the clock says.
+    for (let second = 0; second < 12; second++) {
+      one.clock.time += SECOND
+      one.engine.leases.committed()
+      await one.clock.advance(0)
+    }
+    expect(await Promise.race([waiting, 'still waiting'])).toMatchObject({ code: 'LEASE_EXPIRED' })
+  })
+
   test('[LE38] in memory mode, a worker that starts asks the page again for what it has lost', async () => {
     const options = lending(source(), { mode: 'memory' })
     const one = await liveRig(options)
