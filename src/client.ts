@@ -84,7 +84,8 @@ export class Client implements Chat {
     this.draft = new Draft(browser, {
       deployment: setting.deployment,
       tab: this.#tab,
-      place: () => [this.state.epoch, this.state.conversation?.id ?? ''],
+      // Who types on after a logout is nobody, and no draft of whoever comes next.
+      place: () => [this.state.phase === 'signed-out' ? '' : this.state.epoch, this.state.conversation?.id ?? ''],
       publish: (notice) => this.#channel.postMessage(notice),
     })
     this.mirror.on('signed-out', () => {

@@ -7,7 +7,7 @@ import type { Notice } from '../core/wire.ts'
 import type { Browser } from './browser.ts'
 import { demand } from './content.ts'
 
-/** Identity and conversation, the latter empty while there is none. */
+/** Identity, empty for who has signed out, and conversation, empty while there is none. */
 export type Place = readonly [epoch: string, conversationId: string]
 
 /** The tab that was there before, if it is, has answered by then. It is asked only after a copy or a crash. */

@@ -261,6 +261,18 @@ describe('draft', () => {
     expect(JSON.parse(browser.stored.get('holdfast:draft:acme') as string).box).toEqual([])
   })
 
+  test('[WI16] what is typed on after a logout elsewhere is no draft of the next visitor', async () => {
+    const { chat, worker, browser } = await open()
+    await write(chat, 'my secret', browser)
+    worker.change(browser, { phase: 'signed-out', epoch: 'e2' })
+    await until(() => expect(chat.state.phase).toBe('signed-out'))
+    const kept = vi.spyOn(browser.stored, 'set')
+    chat.draft.text = 'my secret is'
+    await until(() => expect(kept).toHaveBeenCalled())
+    expect(JSON.parse(browser.stored.get('holdfast:draft:acme') as string).box).toEqual([])
+    expect((await reload(browser, { epoch: 'e2' })).draft.text).toBe('')
+  })
+
   test('[PG15] without storage, or with rubbish in it, it lives as long as the page', async () => {
     const browser = new FakeBrowser()
     browser.stored.set('holdfast:draft:acme', '}')
