@@ -208,7 +208,7 @@ export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse', { wi
   const { session } = draft.slots
   if (session.isSignedOut) return DONE
   if (heir !== undefined && heir !== session.joiner)
-    return refuse('EPOCH_CHANGED', 'Another sign-in has come in between.')
+    return refuse('EPOCH_CHANGED', 'Another sign-in came in between.')
   const { queued, inflight, parked = 0, dead, stale } = countsIn(draft.slots)
   // What is parked cannot be sent first, and was never refused: it is not given up without a word of the site.
   const waiting = queued + inflight + parked

@@ -21,7 +21,10 @@ export function identified(draft: Draft, { joiner, opened, grant, refresh }: Inp
   // Signed out meanwhile, or asked for somebody else: the answer is about who is gone.
   if (present.joiner !== joiner || present.wipe !== null || isAnother(present, opened)) return
   if (present.isSignedOut) draft.slots.session = { ...newSession(present.epoch), tabs: present.tabs }
-  lease(draft, { type: 'granted', grant, ...(refresh && { refresh }) })
+  const { lease: held } = draft.slots
+  // Nothing was rotated: what may be on the wire for the cookie is repeated under its key.
+  const pending = refresh ?? (grant.refresh === undefined && held.status === 'held' ? held.refresh : undefined)
+  lease(draft, { type: 'granted', grant, ...(pending && { refresh: pending }) })
   session(draft, { type: 'identified', opened })
   heard(draft)
 }

@@ -78,7 +78,7 @@ export type Input =
       readonly refresh?: Attempt
     }
   /** It is asked for with the token of the generation. A reply says that it may be. */
-  | ({ readonly type: 'joining'; readonly epoch: string; readonly generation: number } & JoiningStep)
+  | ({ readonly type: 'joining'; readonly epoch: string; readonly generation?: number } & JoiningStep)
   | { readonly type: 'parted'; readonly claim: Claim; readonly outcome: Outcome<null> }
   | { readonly type: 'refreshed'; readonly claim: Claim; readonly outcome: Outcome<Grant>; readonly lease?: string }
   | { readonly type: 'made'; readonly claim: Claim; readonly outcome: Outcome<Made>; readonly generation: number }

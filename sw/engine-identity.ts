@@ -86,7 +86,7 @@ async function signIn(desk: SignIn, caller: Caller, { token }: Authenticate, joi
     return await join(desk, joiner, await asked(desk, ask, token))
   } catch (error) {
     // It may be joined there, and is not here.
-    await desk.submit({ ...ask, generation: 0, step: 'unknown' })
+    await desk.submit({ ...ask, step: 'unknown' })
     throw error
   }
 }
@@ -99,11 +99,16 @@ async function join(desk: SignIn, joiner: string, { opened, grant }: Answer): Pr
   // Taken out before everything is emptied.
   const refreshToken = isOther ? await kept(desk, slots) : undefined
   const { lease } = slots
-  // A refresh of it whose answer was lost is repeated under its key, whoever is signed in by then.
-  const isKept = refreshToken !== undefined && grant.refreshToken === undefined && lease.status === 'held'
+  // A refresh whose answer was lost is repeated under its key, whoever is signed in by then.
+  const isKept = isOther && grant.refreshToken === undefined && lease.status === 'held'
   if (isOther) await emptied(desk, slots, joiner)
-  if (isKept) await adopt(desk, joiner, opened, { ...grant, refreshToken }, lease.refresh)
-  else await adopt(desk, joiner, opened, grant)
+  await adopt(
+    desk,
+    joiner,
+    opened,
+    { ...(refreshToken && { refreshToken }), ...grant },
+    isKept ? lease.refresh : undefined,
+  )
   return null
 }
 
@@ -118,15 +123,14 @@ async function asked(desk: SignIn, ask: Ask, identity: string): Promise<Answer> 
   const deadline = leaving.clock.now() + SIGN_IN_TIMEOUT_MS
   for (let tries = 1; ; tries++) {
     const { slots, token } = await ready(desk, ask, deadline)
-    const { generation } = token
     const conversationId = slots.session.conversation?.id ?? null
     const outcome = await authenticate({ token: token.value, identity, conversationId })
     if (outcome.ok) return outcome.value
     const { verdict, code, reason, retryAfterMs = 0 } = outcome
     const isRefused = verdict === 'refuse' || verdict === 'refresh'
-    await desk.submit({ ...ask, generation, step: isRefused ? 'refused' : 'unknown', retryAfterMs })
+    await desk.submit({ ...ask, step: isRefused ? 'refused' : 'unknown', retryAfterMs })
     if (verdict !== 'refresh' || tries === TRIES_MAX) throw failed(code, reason)
-    await desk.submit({ type: 'rejected', generation })
+    await desk.submit({ type: 'rejected', generation: token.generation })
   }
 }
 

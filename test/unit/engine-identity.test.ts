@@ -179,6 +179,36 @@ describe('another user', () => {
     expect(opened()).toBe(before)
   })
 
+  test.each([
+    { who: 'a guest', mode: 'broker', answers: [signedIn()] },
+    { who: 'another user', mode: 'broker', answers: [signedIn(), another()] },
+    { who: 'a guest', mode: 'persistent', answers: [signedIn()] },
+    { who: 'another user', mode: 'persistent', answers: [signedIn(), another()] },
+  ] as const)('[ID12] $mode: a refresh that was lost is repeated under its key behind $who', async (one) => {
+    const keys: string[] = []
+    let isUp = false
+    const refresh: Platform['refresh'] = async ({ key }) => {
+      keys.push(key)
+      return isUp ? { ok: true, value: { accessToken: 'a', expiresInMs: 20 * MINUTE } } : UNREACHABLE
+    }
+    const { authenticate } = answering(...one.answers)
+    const opens: Answer = { ok: true, value: { opened: opening(), grant } }
+    const byCookie = one.mode === 'broker' && { open: async () => opens }
+    const platform = { refresh, authenticate: authenticate as NonNullable<typeof authenticate>, ...byCookie }
+    const page = await liveRig({ mode: one.mode, platform })
+    if (one.who === 'another user') await signIn(page)
+    while (keys.length < 2) {
+      await page.pull()
+      await page.clock.advance(10_000)
+    }
+    await signIn(page)
+    const before = keys.length
+    isUp = true
+    await page.clock.advance(MINUTE)
+    expect(keys.length).toBeGreaterThan(before)
+    expect(new Set(keys).size).toBe(1)
+  })
+
   test('[ID5] what the one before had not sent is discarded, and told', async () => {
     const send: Platform['send'] = async () => UNREACHABLE
     const { authenticate } = answering(signedIn(), another())
