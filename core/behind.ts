@@ -35,7 +35,7 @@ export const behind = ({ behind, previousId }: Conversation): readonly string[] 
  */
 export function after(former: Conversation, next: Conversation, state?: ConversationState | 'gone'): Conversation {
   if (state === 'gone' && former.sessionId === next.sessionId) return next
-  const ids = [former.id, ...behind(former).filter((id) => id !== former.id)]
+  const ids = [former.id, ...behind(former).filter((id) => ![former.id, next.id].includes(id))]
   return { previousId: former.id, ...next, resumedFrom: former.id, behind: ids.slice(0, BEHIND_MAX) }
 }
 

@@ -207,8 +207,7 @@ function startNew(draft: Draft, change: Change & { type: 'start-new' }, limits: 
 export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse', { will, heir }: Legacy = {}): Reply {
   const { session } = draft.slots
   if (session.isSignedOut) return DONE
-  if (heir !== undefined && heir !== session.joiner)
-    return refuse('EPOCH_CHANGED', 'Another sign-in came in between.')
+  if (heir !== undefined && heir !== session.joiner) return refuse('EPOCH_CHANGED', 'Another sign-in came in between.')
   const { queued, inflight, parked = 0, dead, stale } = countsIn(draft.slots)
   // What is parked cannot be sent first, and was never refused: it is not given up without a word of the site.
   const waiting = queued + inflight + parked

@@ -111,7 +111,8 @@ test('[GC25] a logout clears the conversation at the platform, and the next visi
   await tab.until((state) => state.messages.some((message) => message.status === 'acked'))
   const [token] = [...shop.genesys.service.sessions.keys()]
   expect(await tab.page.evaluate(() => globalThis.chat.logout({ unsent: 'discard' }))).toMatchObject({ verified: true })
-  expect(shop.genesys.service.sessions.size).toBe(0)
+  // The visitor is gone here at once; the platform is told until it has heard it.
+  await expect.poll(() => shop.genesys.service.sessions.size).toBe(0)
   const next = await liveTab(shop)
   expect(await next.texts()).toEqual([])
   expect([...shop.genesys.service.sessions.keys()]).not.toContain(token)
