@@ -40,6 +40,7 @@ export const PAGES: readonly { readonly seed: number; readonly caught: string }[
   { seed: 8011180, caught: 'a connection that was held up took the place of the one that stood, and nobody knew' },
   { seed: 8011202, caught: 'a late page settled a message and was not kept: it was reported as cancelled' },
   { seed: 9400471, caught: 'a lost refresh was asked for under another key when a guest had signed in by cookie' },
+  { seed: 9615154, caught: 'a conversation stood behind itself, and a message was read back twice' },
   {
     seed: 9113913,
     caught: 'two pages signed in at the same time, and the answer that came last was of nobody any more',
