@@ -169,7 +169,7 @@ for (const { what, days, visitor, agent: told } of LATE) {
     const agent = await openConsole(browser, demo)
     await choose(agent)
     await expect(agent.getByRole('log')).toContainText('Resumed from')
-    expect(await agent.locator('.resumed span').textContent()).toMatch(told)
+    await expect(agent.locator('.resumed span')).toHaveText(told)
     await expect(saidAt(agent)).toHaveText(['I am back'])
     await press(agent, 'Read it')
     await expect(saidAt(agent)).toHaveText(['Is it waterproof?', 'To ten metres'])
@@ -234,7 +234,7 @@ test.describe('a visitor whose session lives on', () => {
 
     const agent = await openConsole(browser, demo)
     await choose(agent)
-    expect(await agent.locator('.resumed span').textContent()).toMatch(LATE[0].agent)
+    await expect(agent.locator('.resumed span')).toHaveText(LATE[0].agent)
     await expect(saidAt(agent)).toHaveText(['I am back'])
   })
 })

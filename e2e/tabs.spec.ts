@@ -64,7 +64,7 @@ test('[LE7] the worker killed between the refresh and its answer: one successor,
   await world.proxy.seen(REFRESH, 1, true)
   await world.killWorker(tab.page)
   await tab.until((state) => state.messages.some((message) => message.status === 'acked'))
-  expect((await tab.state()).phase).toBe('live')
+  await tab.until((state) => state.phase === 'live')
   expect(await world.service.metric('holdfast_refresh_reuse')).toBe(0)
 })
 
