@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Attempt, IDLE } from '../../core/attempt.ts'
 import { BACKOFF_CAP_MS } from '../../core/backoff.ts'
-import { after } from '../../core/behind.ts'
+import { after as following } from '../../core/behind.ts'
 import { type Gate, plan } from '../../core/phases.ts'
 import {
   CLOSED,
@@ -211,9 +211,9 @@ describe('opening', () => {
   )
 
   test('[SN95] a conversation that comes back is not behind itself', () => {
-    const first = after(conversation('c1'), conversation('c2'))
+    const first = following(conversation('c1'), conversation('c2'))
     expect(first.behind).toEqual(['c1'])
-    expect(after(first, conversation('c1')).behind).toEqual(['c2'])
+    expect(following(first, conversation('c1')).behind).toEqual(['c2'])
   })
 
   test.each([
