@@ -129,6 +129,20 @@ test('[PG14] typing reaches the agent and ends by sending; the agent’s typing 
   agent.leave()
 })
 
+test('[PG15] a page that cannot load what unseals its draft leaves it for the next', async ({ world }) => {
+  const tab = await liveTab(world)
+  await draft(tab.page, 'half a sentence')
+  const unsealing = /holdfast-more/
+  await tab.page.route(unsealing, (route) => route.abort())
+  await tab.page.reload()
+  await reconnect(tab)
+  expect(await tab.page.evaluate(() => globalThis.chat.draft.text)).toBe('')
+  await tab.page.unroute(unsealing)
+  await tab.page.reload()
+  await reconnect(tab)
+  expect(await tab.page.evaluate(() => globalThis.chat.draft.text)).toBe('half a sentence')
+})
+
 test('[PG15] a draft survives a reload, is not in another tab, and is gone when it was sent or the visitor left', async ({
   world,
 }) => {

@@ -90,10 +90,10 @@ export class Draft {
   async open(): Promise<void> {
     const count = this.#count
     if (this.#box[0] === undefined) return
-    const texts = await import('./more.ts')
-      .then(({ unseal }) => unseal(this.#desk.place()[0], this.#box))
-      .catch(() => undefined)
-    if (count !== this.#count) return
+    const more = await import('./more.ts').catch(() => undefined)
+    const texts = await more?.unseal(this.#desk.place()[0], this.#box).catch(() => undefined)
+    // Where the file cannot be had, as without a network, it stays for the next page.
+    if (!more || count !== this.#count) return
     this.#texts = Object(texts)
     if (!texts) this.clear()
   }
