@@ -11,7 +11,7 @@ import { type Connection, ignore, isLost } from './store-connection.ts'
 import { oldest, survive } from './store-records.ts'
 import { EVICT_ROWS, type Estimates, evict, isTight, LOOK_ROWS, ownBytes } from './store-room.ts'
 import type { StoreName, Transaction } from './store-schema.ts'
-import { isWipeDue, shred, type Shredded } from './store-shred.ts'
+import { foundAt, shred, type Shredded } from './store-shred.ts'
 
 export interface StoreDeps {
   readonly clock: Clock
@@ -41,7 +41,8 @@ export interface Ground {
   /** So many rows were written: now and then somebody looks how full the disk is. Nobody needs to wait for it. */
   watchRoom(rows: number): Promise<void>
   isMemory(): boolean
-  isWipeDue(): Promise<boolean>
+  /** The slots as they are on the disk when the store is opened. */
+  found(): Promise<Slots | undefined>
   /** Deletes what a wipe has emptied; whatever else is asked for waits meanwhile. */
   shred(): Promise<Shredded>
   close(): void
@@ -148,7 +149,7 @@ export function groundOf(name: string, connection: Connection, deps: StoreDeps, 
       ),
     watchRoom: roomWatch(use, room),
     isMemory: () => memory !== undefined,
-    isWipeDue: async () => memory === undefined && isWipeDue(name, connection).catch(() => false),
+    found: async () => (memory ? undefined : foundAt(name, connection).catch(() => undefined)),
     shred() {
       if (memory !== undefined) return inMemory(memory)
       const why = 'The emptied database cannot be deleted before whoever holds it lets go'

@@ -234,29 +234,40 @@ export async function repair(tx: Transaction<'readwrite'>): Promise<number> {
   return broken.length
 }
 
-/** @param last as for a turn */
+/** What the end of the log and of the queue are found by. */
+function endsOf(slots: Slots | undefined) {
+  const outbox = slots?.outbox ?? EMPTY_OUTBOX
+  const size = Object.values(countsOf(outbox)).reduce((sum, count) => sum + count)
+  const { conversationId, headSeq } = slots?.transcript ?? emptyTranscript('')
+  return { conversationId, headSeq, nextSeq: outbox.nextSeq, size }
+}
+
+/**
+ * The ends are asked for together with the slots, as they were when last seen: mostly nothing has changed since, and
+ * a way to the disk is spared.
+ *
+ * @param last as for a turn
+ */
 export async function tail(
   tx: Transaction,
   rowsMax: number,
   entriesMax: number,
   last: Slots | undefined,
 ): Promise<Tail & { readonly isBroken?: boolean }> {
+  const from = (low: number): Promise<unknown[]> => tx.objectStore('outbox').getAll(IDBKeyRange.lowerBound(low))
+  const read = ({ conversationId, headSeq, nextSeq, size }: ReturnType<typeof endsOf>) =>
+    Promise.all([
+      recordsOf(tx, conversationId, headSeq + 1, rowsMax),
+      newest(from, nextSeq, size > entriesMax ? entriesMax : nextSeq, Math.min(size, entriesMax), entriesMax),
+    ])
+  const seen = endsOf(last)
+  const ahead = last && read(seen)
+  ahead?.catch(ignore)
   const stored = (await tx.objectStore('slots').get('state')) ?? last
   const slots = isSlots(stored) ? stored : undefined
-  const outbox = slots?.outbox ?? EMPTY_OUTBOX
-  const size = Object.values(countsOf(outbox)).reduce((sum, count) => sum + count)
-  const from = (low: number): Promise<unknown[]> => tx.objectStore('outbox').getAll(IDBKeyRange.lowerBound(low))
-  const { conversationId, headSeq } = slots?.transcript ?? emptyTranscript('')
-  const [rows, entries] = await Promise.all([
-    recordsOf(tx, conversationId, headSeq + 1, rowsMax),
-    newest(
-      from,
-      outbox.nextSeq,
-      size > entriesMax ? entriesMax : outbox.nextSeq,
-      Math.min(size, entriesMax),
-      entriesMax,
-    ),
-  ])
+  const ends = endsOf(slots)
+  const isAsSeen = Object.values(ends).join() === Object.values(seen).join()
+  const [rows, entries] = await (isAsSeen && ahead ? ahead : read(ends))
   return { slots, rows: rows.filter(isRow), entries: entries.filter(isSound), isBroken: !rows.every(isRow) }
 }
 

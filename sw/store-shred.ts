@@ -59,8 +59,8 @@ async function bury(name: string, slots: Slots): Promise<void> {
   grave.close()
 }
 
-/** Was a logout killed between its commit and its end? Looked at when a store is opened, and only then. */
-export async function isWipeDue(name: string, connection: Connection): Promise<boolean> {
+/** The slots as they are found when a store is opened. */
+export async function foundAt(name: string, connection: Connection): Promise<Slots | undefined> {
   const look = () => connection.transact('readonly', 'relaxed', (tx) => tx.objectStore('slots').get('state'))
   let stored: unknown = await look()
   if (stored === undefined) {
@@ -68,7 +68,7 @@ export async function isWipeDue(name: string, connection: Connection): Promise<b
     await exhume(name, await connection.open())
     stored = await look()
   }
-  return isSlots(stored) && afterWipe(stored) !== undefined
+  return isSlots(stored) ? stored : undefined
 }
 
 /** What came of it: the slots as they are now, and how many records of a former identity are left. */

@@ -27,8 +27,9 @@ export async function openStore(deployment: string, deps: StoreDeps): Promise<Op
     last = slots ?? (last && (afterWipe(last) ?? last))
     return left
   }
-  // A logout that was killed half-way is finished before anybody is shown anything.
-  if (await ground.isWipeDue()) await finishWipe().catch(ignore)
+  last = await ground.found()
+  // A logout that was killed between its commit and its end is finished before anybody is shown anything.
+  if (last && afterWipe(last)) await finishWipe().catch(ignore)
   const reads = readsOf(use, () => last)
   return {
     ...reads,
