@@ -4,6 +4,7 @@
 import { HoldfastError } from '../core/errors.ts'
 import type { GuardConfig } from '../core/guard.ts'
 import type { Timings, Vault } from '../core/ports.ts'
+import { CONFIG_CACHE, keptAt } from './config-kept.ts'
 import type { DeploymentConfig, PlatformFactory, WorkerConfig } from './host.ts'
 
 /** What `?config=` points to. `platform.type` names an adapter that the prebuilt worker holds; the rest is its options. */
@@ -35,7 +36,6 @@ export interface JsonPlatform {
 
 export type PlatformMaker = (options: JsonPlatform) => PlatformFactory
 
-const CACHE = 'holdfast-config'
 /** A site that accepts the connection and never answers must not hold up every later call. */
 const FETCH_TIMEOUT_MS = 10_000
 /** So long after a start with a kept configuration it is fetched again. */
@@ -103,10 +103,6 @@ export function parseConfig(
   return { deployments }
 }
 
-/** The configuration as it was kept. Storage may be blocked: then every start reads it from the network. */
-export const keptAt = async (url: string): Promise<Response | undefined> =>
-  globalThis.caches?.match(url, { cacheName: CACHE }).catch(() => undefined)
-
 /**
  * Loads it, from the disk when it is there.
  *
@@ -151,7 +147,7 @@ async function fetchConfig(
   })
   const config = parseConfig(json, makers, encryption)
   // Only what could be used is kept.
-  const cache = await globalThis.caches?.open(CACHE).catch(() => undefined)
+  const cache = await globalThis.caches?.open(CONFIG_CACHE).catch(() => undefined)
   await cache?.put(url, copy).catch(() => {})
   return config
 }

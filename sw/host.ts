@@ -92,10 +92,10 @@ async function engineOn(
 ): Promise<Engine> {
   const { channel, pump } = ground
   const screen = screenOf(config.guard)
-  const store = await ground.opening
   const platform = config.platform({ deployment, now: clock.now })
   const { capabilities } = platform
   const timings: Timings = { ...TIMINGS, ...capabilities.timings, ...config.timings }
+  const store = await ground.opening
   const vault = createVault(config.vault ?? capabilities.vault ?? 'broker', store.keys)
   const stream: ConstructorParameters<typeof Engine>[0]['stream'] = (report) =>
     createStream({ platform, clock, random, timings }, report)

@@ -1,6 +1,7 @@
 // The same for Genesys Cloud Web Messaging: dist/holdfast-sw-genesys.js, with `{ "type": "genesys", "domain": …,
 // "deploymentId": … }` as the platform in its configuration.
 
+import './prebuilt-kept.ts'
 import { genesys } from './platforms/genesys.ts'
 import { startPrebuilt } from './prebuilt-start.ts'
 

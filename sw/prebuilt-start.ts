@@ -2,19 +2,17 @@
 // was pulled into a site's own worker. Which platforms it holds is said by who calls.
 
 import { HoldfastError } from '../core/errors.ts'
-import { keptAt, loadConfig, type PlatformMaker } from './config.ts'
+import { loadConfig, type PlatformMaker } from './config.ts'
 import type { DeploymentConfig, WorkerConfig } from './host.ts'
+import { kept, url } from './prebuilt-kept.ts'
 import { startWorker } from './worker.ts'
 
 declare const self: ServiceWorkerGlobalScope & {
-  holdfastConfig?: string
   holdfastEncryption?: NonNullable<DeploymentConfig['encryption']>
 }
 
 export function startPrebuilt(makers: { readonly [type: string]: PlatformMaker }): void {
-  const url = self.holdfastConfig ?? new URL(self.location.href).searchParams.get('config')
-  /** Looked for while the first call is still on its way. */
-  let kept = url === null ? undefined : keptAt(url)
+  let first = kept
   let loading: Promise<WorkerConfig> | undefined
 
   function load(): Promise<WorkerConfig> {
@@ -22,9 +20,9 @@ export function startPrebuilt(makers: { readonly [type: string]: PlatformMaker }
       const message = 'The worker has no configuration: register it with "?config=/path/to/config.json".'
       return Promise.reject(new HoldfastError('CONFIG_INVALID', message))
     }
-    loading ??= loadConfig(url, makers, kept, self.holdfastEncryption).catch((error: unknown) => {
+    loading ??= loadConfig(url, makers, first, self.holdfastEncryption).catch((error: unknown) => {
       loading = undefined
-      kept = undefined
+      first = undefined
       throw error
     })
     return loading
