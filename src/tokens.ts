@@ -52,7 +52,8 @@ export function supplyTokens(chat: Chat, suppliers: { readonly [lease: string]: 
  * Borrows the access token of a lease, where the worker's configuration says `lent: true`. Never a refresh token.
  *
  * @param refused the generation that a call was refused with
- * @throws {HoldfastError} `LEASE_EXPIRED`: it is not lent, or none came in time; `LEASE_REVOKED`, `LEASE_BAD_TOKEN`: lost
+ * @throws {HoldfastError} `LEASE_EXPIRED`: it is not lent, or none came in time; `LEASE_REVOKED`, `LEASE_BAD_TOKEN`: lost;
+ *   `EPOCH_CHANGED`: the visitor whom this chat shows has signed out
  */
 export function accessToken(chat: Chat, lease: string, refused?: number): Promise<Borrowed> {
   return (chat as Client).ask({ type: 'borrow', lease, ...(refused !== undefined && { spent: refused }) })

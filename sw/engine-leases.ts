@@ -8,7 +8,7 @@ import { type Binding, leaseOf, type LeaseSpec, LIFETIME_DEFAULT_MS, LIFETIME_MA
 import type { Outcome, PlainGrant, TokenSource } from '../core/ports.ts'
 import type { Setup } from '../core/decide.ts'
 import type { Slots } from '../core/state.ts'
-import type { Answers, Command, Supplied } from '../core/wire.ts'
+import type { Answers, Caller, Command, Supplied } from '../core/wire.ts'
 import type { Ports } from './engine-ports.ts'
 import { isBroker } from './engine-perform.ts'
 import { isLack, type Token, type Tokens } from './engine-tokens.ts'
@@ -155,7 +155,11 @@ export class Leases {
   async #lend(name: string, spent?: number, epoch?: string): Promise<Lent> {
     const { ports, tokens, slots, submit, pass } = this.#desk
     let deadline = Number.POSITIVE_INFINITY
-    if (spent !== undefined) await submit({ type: 'rejected', lease: name, generation: spent })
+    if (spent !== undefined) {
+      // What the visitor before was refused with says nothing of who is here now.
+      mustBeOf(epoch, await slots())
+      await submit({ type: 'rejected', lease: name, generation: spent })
+    }
     for (let askAt = 0; ; ) {
       const now = ports.clock.now()
       // A clock that is set back makes nobody wait for longer.
@@ -166,8 +170,7 @@ export class Leases {
       const lease = leaseOf(state, name)
       const token = await tokens.of(state, name)
       // To open it takes a while, too: looked at last.
-      if ((await slots()).session.epoch !== epoch)
-        throw new HoldfastError('EPOCH_CHANGED', 'This visitor has signed out: connect again first.')
+      mustBeOf(epoch, await slots())
       if (!isLack(token)) return this.#lent(state, name, token)
       if (lease.status === 'lost')
         throw new HoldfastError(lease.code, 'The lease is lost: the visitor must sign in again.')
@@ -191,11 +194,11 @@ export class Leases {
     this.#desk.submit({ type: 'proved', lease, generation }).catch(() => {})
   }
 
-  /** For a page, where the site lets pages have it. */
-  async borrow({ lease, spent }: Command & { type: 'borrow' }): Promise<Answers['borrow']> {
+  /** For a page, where the site lets pages have it. One that shows a visitor who is gone is lent nothing. */
+  async borrow({ epoch }: Caller, { lease, spent }: Command & { type: 'borrow' }): Promise<Answers['borrow']> {
     if (!this.#desk.ports.lent?.includes(lease))
       throw new HoldfastError('LEASE_EXPIRED', `Pages may not have the token of "${lease}": see "lent" in the worker.`)
-    const { value: token, generation, expiresAt, worked } = await this.lend(lease, spent)
+    const { value: token, generation, expiresAt, worked } = await this.lend(lease, spent, epoch || undefined)
     // A page says only what was refused. What it had for so long, and asks for again, it has used.
     const known = this.#borrowed.get(lease)
     const now = this.#desk.ports.clock.now()
@@ -213,6 +216,12 @@ export class Leases {
       })
     })
   }
+}
+
+/** @throws {HoldfastError} `EPOCH_CHANGED` */
+function mustBeOf(epoch: string | undefined, { session }: Slots): void {
+  if ((epoch ?? session.epoch) !== session.epoch)
+    throw new HoldfastError('EPOCH_CHANGED', 'This visitor has signed out: connect again first.')
 }
 
 const UNANSWERED: Outcome<never> = {

@@ -212,7 +212,7 @@ export class Engine {
       case 'supply':
         return this.leases.supply(command)
       case 'borrow':
-        return this.leases.borrow(command)
+        return this.leases.borrow(caller, command)
       case 'authenticate':
         return this.#signIn.run(caller, command)
       case 'logout':

@@ -332,6 +332,28 @@ describe('another visitor', () => {
     const repeat = async () => one.engine.leases.lend('api', generation, epoch)
     await expect(repeat()).rejects.toMatchObject({ code: 'EPOCH_CHANGED' })
   })
+
+  test.each([false, true])(
+    '[LE43] lends nothing to a page that shows the one before (refused: %s)',
+    async (isRefused) => {
+      const one = await liveRig(lending())
+      await supplies(one, { token: 'api-1' })
+      const { epoch } = await one.engine.leases.lend('api')
+      await leaves(one, one.run({ type: 'logout', unsent: 'discard' }))
+      const { snapshot } = await one.run({ type: 'pull', keys: [] }, { tab: 'tab-2', epoch: '' })
+      const next = one.engine.leases.lend('api')
+      await one.clock.advance(2 * SECOND)
+      await supplies(one, { token: 'api-of-another' }, 'tab-2')
+      const { generation } = await next
+      const late = one.run(
+        { type: 'borrow', lease: 'api', ...(isRefused && { spent: generation }) },
+        { epoch: String(epoch) },
+      )
+      await expect(late).rejects.toMatchObject({ code: 'EPOCH_CHANGED' })
+      const mine = one.run({ type: 'borrow', lease: 'api' }, { epoch: snapshot.epoch })
+      expect(await mine).toMatchObject({ token: 'api-of-another', generation })
+    },
+  )
 })
 
 describe('an issuer that does not hear of a logout', () => {
