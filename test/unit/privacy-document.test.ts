@@ -67,7 +67,7 @@ describe('docs/privacy.md', () => {
     {
       what: 'databases',
       pattern: /openDB[<(]|deleteDB\(|indexedDB\.open/,
-      files: ['sw/store-connection.ts', 'sw/store-shred.ts'],
+      files: ['sw/store-connection.ts', 'sw/store-promises.ts', 'sw/store-shred.ts'],
     },
     { what: 'caches', pattern: /\bcaches\b/, files: ['sw/config.ts'] },
     { what: 'sessionStorage', pattern: /sessionStorage/, files: ['src/browser.ts'] },
