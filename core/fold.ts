@@ -171,10 +171,12 @@ function acked(draft: Draft, { key, conversationId, id, seq, at, generation }: I
   outbox(draft, { type: 'settled', entry })
   if (rowOf(draft, key) !== undefined) return
   const { text, metadata, epoch, attachments } = entry
-  const files = attachments && { attachments: attachments.map(viewOf) }
-  const more = { epoch, ...(metadata && { metadata }), ...files }
+  const more = { epoch, ...(metadata && { metadata }), ...(attachments && { attachments: attachments.map(viewOf) }) }
   const row: Row = { conversationId, seq, id, role: 'customer', text, at, key, ...more }
-  if (conversationId === draft.slots.transcript.conversationId) transcript(draft, { type: 'received', rows: [row] })
+  const { conversationId: present, cursor } = draft.slots.transcript
+  // Is its place taken? The platform may have come back from an older copy.
+  const said = seq > 0 && seq < cursor.seq ? { type: 'head' as const, seq } : { type: 'received' as const, rows: [row] }
+  if (conversationId === present) transcript(draft, said)
   // Without a number of the platform's, and in no log here: its time keeps it apart from others.
   else draft.rows.push(seq > 0 ? row : { ...row, seq: at })
 }

@@ -180,23 +180,13 @@ class Run {
   }
 
   #pass(event: StreamEvent, floor: number): void {
-    switch (event.type) {
-      case 'rows': {
-        // What has no number of the platform's is new, or found out to be old by who numbers it.
-        const rows = event.rows.filter(({ seq }) => seq > floor || seq === 0)
-        this.#seq = Math.max(this.#seq, ...rows.map(({ seq }) => seq))
-        if (rows.length > 0) this.#report({ type: 'rows', rows })
-        return
-      }
-      case 'conversation':
-      case 'session':
-      case 'signed-out':
-      case 'carried':
-      case 'marks':
-      case 'cleared':
-      case 'typing':
-        return this.#report(event)
-    }
+    if (event.type === 'rows') {
+      // What has no number of the platform's is new, or found out to be old by who numbers it.
+      const rows = event.rows.filter(({ seq }) => seq > floor || seq === 0)
+      this.#seq = Math.max(this.#seq, ...rows.map(({ seq }) => seq))
+      if (rows.length > 0) this.#report({ type: 'rows', rows })
+    } else if (event.type !== 'ready' && event.type !== 'ping' && event.type !== 'pong' && event.type !== 'closed')
+      this.#report(event)
   }
 
   #opened(headSeq: number): void {
@@ -262,7 +252,10 @@ class Run {
       // A socket has taken over, and brings what this answer holds.
       if (this.#polling !== loop) return
       if (!outcome.ok) return this.#end(outcome)
-      this.#opened(outcome.value.find((event) => event.type === 'ready')?.headSeq ?? floor)
+      const headSeq = outcome.value.find((event) => event.type === 'ready')?.headSeq ?? floor
+      // The platform came back from an older copy: from there on we would wait for what it has given out already.
+      if (waitMs > 0 && headSeq < floor) return this.#end({ verdict: 'retry', reason: 'Rewound.' })
+      this.#opened(headSeq)
       for (const event of outcome.value) {
         // Whoever was told may have let go meanwhile.
         if (this.#polling !== loop) return

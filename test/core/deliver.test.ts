@@ -61,6 +61,40 @@ describe('one message', () => {
     },
   )
 
+  test.each([
+    { what: 'the cursor means nothing any more: everything is read again', resync: true, known: [] },
+    { what: 'the cursor is known: nothing has changed', resync: false, known: [1, 2, 3] },
+  ])('[TR34] acknowledged with a place that was taken already, $what', async ({ resync, known }) => {
+    const play = await live()
+    await play.heard({ type: 'rows', rows: [row(1), row(2), row(3)] })
+    await play.enqueue('a')
+    await play.turn(play.ack('a', 2))
+    expect([await play.keys(), play.slots.transcript.cursor.seq]).toEqual([[], 3])
+    play.now += SECOND
+    await play.tick()
+    const { claim, afterId } = play.the('backfill')
+    expect(afterId).toBe('m3')
+    const value = { resync, rows: [], headSeq: resync ? 0 : 3 }
+    await play.turn({ type: 'backfilled', claim, conversationId: 'c1', generation: 1, outcome: { ok: true, value } })
+    if (resync) {
+      const again = play.the('backfill')
+      expect(again.afterId).toBe('')
+      const rows = [row(1), row(2, { role: 'customer', key: 'a' })]
+      const read = { resync: false, rows, headSeq: 2 }
+      await play.turn({
+        type: 'backfilled',
+        claim: again.claim,
+        conversationId: 'c1',
+        generation: 1,
+        outcome: { ok: true, value: read },
+      })
+      expect((await play.store.tail(9, 9)).rows.map(({ seq, key }) => [seq, key])).toEqual([
+        [1, undefined],
+        [2, 'a'],
+      ])
+    } else expect((await play.store.tail(9, 9)).rows.map(({ seq }) => seq)).toEqual(known)
+  })
+
   test('[OB27] leaves the disk even when its row is known already: it is not sent for ever', async () => {
     const play = await live()
     await play.heard({ type: 'rows', rows: [row(1, { role: 'customer', key: 'a' })] })

@@ -375,6 +375,22 @@ describe('tokens, typing and the end', () => {
     expect(reports).toEqual([opened(0), opened(0)])
   })
 
+  test('[TR34] a poll whose log ends below what it has given ends the attempt, so that the cursor is asked about', async () => {
+    const { polls, reports } = await polling(4)
+    await polls[1]?.answer(came(ready(5), rows(5)))
+    await polls[2]?.answer(came(ready(3)))
+    expect(reports).toMatchObject([opened(4), rows(5), { ...ENDED, verdict: 'retry' }])
+    expect(polls).toHaveLength(3)
+  })
+
+  test('[TR34] the first poll only says where the log ends', async () => {
+    const all = world()
+    all.connect(4)
+    all.sockets[0]?.emit(closed)
+    await all.polls[0]?.answer(came(ready(3)))
+    expect([all.reports, all.polls.length]).toEqual([[opened(3)], 2])
+  })
+
   test('[SN57] empty polls keep their distance, and those with messages do not wait', async () => {
     const { polls, pass } = await polling()
     expect(polls).toHaveLength(2)
