@@ -10,7 +10,10 @@ export const HIGH_WATER = 0.8
 export const OWN_ROOM_BYTES = 32 * 1024 * 1024
 /** Rows that make way at once: usage falls only when the browser has tidied up, and must not cost everything till then. */
 export const EVICT_ROWS = 500
-/** The newest of the present conversation stay: they are what a visitor sees first. */
+/**
+ * The newest of the present conversation stay: they are what a visitor sees first. So do the newest of all: a `send()` that
+ * is repeated, its answer lost, is known by its row, and in another conversation the platform would take it for news.
+ */
 export const KEPT_ROWS = 200
 /** Room is looked at after so many new rows, and at the first. */
 export const LOOK_ROWS = 200
@@ -41,7 +44,10 @@ export async function evict(tx: Transaction<'readwrite'>, max: number): Promise<
   const transcript = tx.objectStore('transcript')
   const slots = await tx.objectStore('slots').get('state')
   const { conversationId, headSeq } = isSlots(slots) ? slots.transcript : { conversationId: '', headSeq: 0 }
-  const oldest = (await transcript.index('at').getAllKeys(undefined, max + KEPT_ROWS)) as [string, number][]
+  const older = (await transcript.count()) - KEPT_ROWS
+  if (older <= 0) return 0
+  const read = Math.min(older, max + KEPT_ROWS)
+  const oldest = (await transcript.index('at').getAllKeys(undefined, read)) as [string, number][]
   const gone = oldest.filter(([id, seq]) => id !== conversationId || seq <= headSeq - KEPT_ROWS).slice(0, max)
   await Promise.all([...gone.map((key) => transcript.delete(key)), tx.done])
   return gone.length

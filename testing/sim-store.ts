@@ -115,10 +115,11 @@ export class Disk {
     this.#undo = []
   }
 
-  /** The oldest rows make way, but for the newest of the present conversation. */
+  /** The oldest rows make way, but for the newest of the present conversation and the newest of all. */
   evict(kept: number): number {
     const { conversationId, headSeq } = this.slots?.transcript ?? { conversationId: '', headSeq: 0 }
-    const gone = [...this.rows].filter(([, row]) => row.conversationId !== conversationId || row.seq <= headSeq - kept)
+    const older = [...this.rows].sort(([, a], [, b]) => a.at - b.at).slice(0, -kept)
+    const gone = older.filter(([, row]) => row.conversationId !== conversationId || row.seq <= headSeq - kept)
     for (const [name] of gone) {
       this.rows.delete(name)
       this.evicted.add(name)

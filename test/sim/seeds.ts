@@ -32,6 +32,7 @@ export const LATER: readonly { readonly seed: number; readonly caught: string }[
     seed: 8031871,
     caught: 'a connection opened for a try that another had taken the place of, and its end was not heard',
   },
+  { seed: 8011373, caught: 'a repeated send was news when its row had made way and the conversation had changed' },
   { seed: 221, caught: 'three workers that stopped in a row ended a session whose tokens were in their memory' },
 ]
 

@@ -228,6 +228,18 @@ describe('the high-water mark', () => {
     expect((await see(store)).slots).toEqual(slotsOf([entryOf(1)], 300))
   })
 
+  test('[ST44] the newest rows of all stay, also when the conversation has changed: a repeated send is known', async () => {
+    const on = bench()
+    const store = await on.open({ estimate: async () => ({ usage: 81, quota: 100 }) })
+    const rows = Array.from({ length: 300 }, (_, at) => rowOf(at + 1, 'c0', { at: at + 1, key: `key-${at + 1}` }))
+    await put(store, { slots: slotsOf([]), putRows: rows })
+    await vi.waitFor(async () => expect(await on.raw((database) => stored(database, 'transcript'))).toBe(200), PATIENCE)
+    const { rows: known } = await see(store, { keys: ['key-100', 'key-101', 'key-300'] })
+    expect([...known.keys()]).toEqual(['key-101', 'key-300'])
+    await put(store, { putRows: [rowOf(1, 'c1', { at: 400 })] })
+    expect(await on.raw((database) => stored(database, 'transcript'))).toBe(201)
+  })
+
   test('[ST44] below it nothing goes', async () => {
     const { on, store } = await filled({ usage: 79, quota: 100 })
     await put(store, { putRows: [rowOf(301)] })
