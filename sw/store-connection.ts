@@ -1,10 +1,10 @@
 // One connection to the database, with a deadline on everything and a second try on a fresh connection.
 // What a transaction does is said by the caller; what a failure means for the session, by store.ts.
 
+import { openDB } from 'idb'
 import type { Clock } from '../core/ports.ts'
 import { SCHEMA_VERSION } from '../core/state.ts'
 import type { Around } from './encryption.ts'
-import { openDB } from './store-promises.ts'
 import { type Database, type Schema, type StoreName, STORES, type Transaction, upgrade } from './store-schema.ts'
 
 export const OPEN_TIMEOUT_MS = 3_000
@@ -38,15 +38,13 @@ export interface Connection {
 
 async function openWith(name: string, seed: Seed, blocking: () => void): Promise<Database> {
   let isNew = false
-  const database = await openDB<Schema>(
-    name,
-    SCHEMA_VERSION,
-    (opened, from, transaction) => {
+  const database = await openDB<Schema>(name, SCHEMA_VERSION, {
+    upgrade(opened, from, _, transaction) {
       isNew = from === 0
-      return upgrade(opened, from, transaction)
+      return upgrade(opened, from, transaction as Transaction<'versionchange'>)
     },
     blocking,
-  )
+  })
   if (isNew) await seed(database)
   return database
 }
@@ -97,6 +95,7 @@ export function connectTo(name: string, clock: Clock, seed: Seed = async () => {
         try {
           const transaction = (await opening).transaction(scope, mode, { durability })
           abort = () => transaction.abort()
+          transaction.done.catch(ignore)
           return await within(OPERATION_TIMEOUT_MS, work(around?.(transaction) ?? transaction))
         } catch (error) {
           try {

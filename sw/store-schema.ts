@@ -1,9 +1,8 @@
 // The database of a deployment: its stores and indexes, and the steps that lead there from every older version.
 // What is in the records is the business of core/; how they are read and written, of store-records.ts.
 
-import type { DBSchema, IDBPTransaction } from 'idb'
+import type { DBSchema, IDBPDatabase, IDBPTransaction } from 'idb'
 import { migrated } from '../core/state.ts'
-import type { Promised } from './store-promises.ts'
 import type { Kept } from './vault.ts'
 
 /** Values are unknown until a guard of core/ has seen them: a disk may give back anything. */
@@ -22,7 +21,7 @@ export const STORES = ['slots', 'outbox', 'transcript', 'quarantine', 'vault', '
 /** All that most turns touch. Each further store costs a transaction a lock, and time. */
 export const MAIN = ['slots', 'outbox', 'transcript'] as const
 export type StoreName = (typeof STORES)[number]
-export type Database = Promised<Schema>
+export type Database = IDBPDatabase<Schema>
 export type Transaction<Mode extends IDBTransactionMode = IDBTransactionMode> = IDBPTransaction<
   Schema,
   typeof STORES,

@@ -4,11 +4,10 @@
 // found by looking at real profiles.
 // What is emptied, and when, is decided in core/commands.ts. Every step may be the last one of this incarnation.
 
-import type { DBSchema } from 'idb'
+import { deleteDB, openDB } from 'idb'
 import type { Clock } from '../core/ports.ts'
 import { afterWipe, isBlank, isSlots, type Slots } from '../core/state.ts'
-import type { Connection } from './store-connection.ts'
-import { deleteDB, openDB } from './store-promises.ts'
+import { type Connection, ignore } from './store-connection.ts'
 import { type Database, STORES, type Transaction } from './store-schema.ts'
 
 /** A tab that is frozen does not let go of its database. Its records are gone all the same; the file goes when it wakes. */
@@ -17,21 +16,24 @@ export const DELETE_TIMEOUT_MS = 2_000
 /** Where the slots are while there is no database: nobody's, with nothing in them but that a farewell is to be said. */
 export const graveOf = (name: string): string => `${name}:wiped`
 
-interface Grave extends DBSchema {
+interface Grave {
   slots: { key: string; value: unknown }
 }
 
 const openGrave = (name: string) =>
-  openDB<Grave>(
-    graveOf(name),
-    1,
-    (database) => database.createObjectStore('slots'),
-    (database) => database.close(),
-  )
+  openDB<Grave>(graveOf(name), 1, {
+    upgrade: (database) => void database.createObjectStore('slots'),
+    blocking: (_, __, event) => (event.target as IDBDatabase).close(),
+  })
 
 /** Nothing where there is none; none is made. */
 const findGrave = (name: string) =>
-  openDB<Grave>(graveOf(name), 1, (_, __, tx) => tx.abort()).catch((error: Error) => {
+  openDB<Grave>(graveOf(name), 1, {
+    upgrade(_, __, ___, tx) {
+      tx.done.catch(ignore)
+      tx.abort()
+    },
+  }).catch((error: Error) => {
     if (error.name !== 'AbortError') throw error
   })
 
@@ -42,19 +44,18 @@ export async function exhume(name: string, database: Database): Promise<void> {
   if (names?.includes(name) && !names.includes(graveOf(name))) return
   const grave = await findGrave(name)
   if (grave === undefined) return
-  const slots = await grave.transaction('slots').objectStore('slots').get('state')
+  const slots = await grave.get('slots', 'state')
   grave.close()
   const tx = database.transaction('slots', 'readwrite', { durability: 'strict' })
-  const store = tx.objectStore('slots')
   // Another incarnation may have been first.
-  if (isSlots(slots) && (await store.count()) === 0) await store.put(slots, 'state')
+  if (isSlots(slots) && (await tx.store.count()) === 0) await tx.store.put(slots, 'state')
   await tx.done
 }
 
 async function bury(name: string, slots: Slots): Promise<void> {
   const grave = await openGrave(name)
   const tx = grave.transaction('slots', 'readwrite', { durability: 'strict' })
-  await Promise.all([tx.objectStore('slots').put(slots, 'state'), tx.done])
+  await Promise.all([tx.store.put(slots, 'state'), tx.done])
   grave.close()
 }
 
@@ -95,7 +96,7 @@ async function shredAlone(name: string, connection: Connection, clock: Clock): P
     connection.close()
     await deleted(name, clock)
     done = await connection.transact('readwrite', 'strict', (tx) => settle(tx, round === ROUNDS))
-    await deleteDB(graveOf(name))
+    await deleteDB(graveOf(name), { blocked: ignore })
   }
   return done
 }
@@ -113,7 +114,7 @@ function deleted(name: string, clock: Clock): Promise<void> {
   return new Promise((resolve, reject) => {
     const why = new DOMException('A tab that sleeps holds the database.', 'TimeoutError')
     const cancel = clock.alarm(clock.now() + DELETE_TIMEOUT_MS, () => reject(why))
-    deleteDB(name).finally(cancel).then(resolve, reject)
+    deleteDB(name, { blocked: ignore }).finally(cancel).then(resolve, reject)
   })
 }
 

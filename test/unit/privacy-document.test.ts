@@ -55,8 +55,8 @@ describe('docs/privacy.md', () => {
   })
 
   test('[PV1] lists the cache, the drafts and the cookie by their names', () => {
-    expect(listed('cache').map((name) => `const CACHE = '${name}'`)).toEqual([
-      expect.stringMatching(read('sw/config.ts').match(/const CACHE = '.*'/)?.[0] ?? 'none'),
+    expect(listed('cache').map((name) => `const CONFIG_CACHE = '${name}'`)).toEqual([
+      expect.stringMatching(read('sw/config-kept.ts').match(/const CONFIG_CACHE = '.*'/)?.[0] ?? 'none'),
     ])
     const [draft = ''] = listed('sessionStorage')
     expect(read('src/draft.ts')).toContain(`\`${draft.replace('<deployment>', '$' + '{desk.deployment}')}\``)
@@ -67,9 +67,9 @@ describe('docs/privacy.md', () => {
     {
       what: 'databases',
       pattern: /openDB[<(]|deleteDB\(|indexedDB\.open/,
-      files: ['sw/store-connection.ts', 'sw/store-promises.ts', 'sw/store-shred.ts'],
+      files: ['sw/store-connection.ts', 'sw/store-shred.ts'],
     },
-    { what: 'caches', pattern: /\bcaches\b/, files: ['sw/config.ts'] },
+    { what: 'caches', pattern: /\bcaches\b/, files: ['sw/config-kept.ts', 'sw/config.ts'] },
     { what: 'sessionStorage', pattern: /sessionStorage/, files: ['src/browser.ts'] },
     { what: 'localStorage and cookies', pattern: /localStorage|document\.cookie|cookieStore/, files: [] },
     { what: 'files', pattern: /storage\.getDirectory|showSaveFilePicker/, files: [] },
