@@ -41,6 +41,8 @@ export type Attempt =
 export interface Claim {
   readonly key: string
   readonly count: number
+  /** From then on another try may be under way in its place: what has not left by then must not leave any more. */
+  readonly until?: EpochMs
 }
 
 export const IDLE: Attempt = { status: 'idle' }
@@ -111,4 +113,5 @@ export const letGo = (attempt: Attempt): Attempt => (attempt.status === 'waiting
 export const claimOf = (attempt: Attempt & { readonly status: 'running' }): Claim => ({
   key: attempt.key,
   count: attempt.count,
+  until: attempt.retryAt,
 })

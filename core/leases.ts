@@ -1,7 +1,7 @@
 // The leases of a deployment beside the one of its session: each with a name, a place of use and a source of its own.
 // One lease by itself is the business of lease.ts; which of them is due in a turn, and who is asked, is decided here.
 
-import { type Claim, claimOf, type Env, hurry } from './attempt.ts'
+import { type Claim, type Env, hurry } from './attempt.ts'
 import { isUsable, type Lease, NO_LEASE, plan, type RefreshAction } from './lease.ts'
 import type { Outcome, PlainGrant, Platform } from './ports.ts'
 import type { EpochMs } from './wire.ts'
@@ -144,7 +144,7 @@ export function offer(lease: Lease, by: string, now: EpochMs): { readonly state:
   const { refresh, answerer } = lease
   if (refresh?.status === 'waiting') return { state: { ...lease, refresh: hurry(refresh, now) }, claim: null }
   if (refresh?.status !== 'running') return { state: lease, claim: null }
-  const claim = claimOf(refresh)
+  const claim: Claim = { key: refresh.key, count: refresh.count }
   if (answerer?.count === claim.count) return { state: lease, claim: answerer.by === by ? claim : null }
   return { state: { ...lease, answerer: { by, count: claim.count } }, claim }
 }

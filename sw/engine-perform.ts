@@ -2,23 +2,17 @@
 // It decides nothing and never throws: an expected failure is a value.
 
 import type { AttachAction } from '../core/attach.ts'
-import { isHeld } from '../core/attempt.ts'
+import { type Claim, isHeld } from '../core/attempt.ts'
 import type { Action, Input } from '../core/inputs.ts'
 import { leaseOf } from '../core/leases.ts'
 import type { Calls, Outcome, PlainGrant, Stream, TokenSource, Tokens as NamedTokens } from '../core/ports.ts'
 import type { SendAction } from '../core/sends.ts'
 import type { Slots } from '../core/state.ts'
 import { attach } from './engine-attach.ts'
+import { Gathering } from './engine-gather.ts'
 import { part } from './engine-part.ts'
 import type { Ports } from './engine-ports.ts'
-import { PAUSE_MS_MAX } from './engine-tell.ts'
 import { dated, isLack, NO_SOURCE, TAKEN, type Token, Tokens } from './engine-tokens.ts'
-
-/**
- * While a run is being sent, acknowledgements and echoes wait so long for company: they share a turn. Killed meanwhile,
- * the entries are sent again with their keys. Where many deployments look at once, each leaves the others their time.
- */
-const GATHER_MS = 200
 
 export class Performer {
   readonly stream: Stream
@@ -31,8 +25,7 @@ export class Performer {
   /** What the stream runs on: nothing while we want none. A wish that was held up finds another here, or none. */
   #live: { readonly conversationId: string; generation: number; tokens: string } | undefined
   #epoch = ''
-  #gathered: Input[] = []
-  #runs = 0
+  readonly #gathering: Gathering
   /** What may set the cookie, one after the other. */
   #cookie: Promise<void> = Promise.resolve()
 
@@ -41,12 +34,14 @@ export class Performer {
     this.#submit = submit
     this.#report = report
     this.tokens = new Tokens(ports.vault, ports.clock)
+    this.#gathering = new Gathering(ports, report)
     this.stream = ports.stream((heard) => {
       if (this.#live === undefined) return
       const { conversationId, generation } = this.#live
       const input: Input = { type: 'stream', report: heard, conversationId, generation }
-      if (this.#runs > 0 && heard.type === 'rows' && heard.rows.every(({ key }) => key)) return this.#gather(input)
-      this.#flush()
+      const isEcho = heard.type === 'rows' && heard.rows.every(({ key }) => key)
+      if (this.#gathering.runs > 0 && isEcho) return this.#gathering.add(input)
+      this.#gathering.flush()
       report(input)
     })
   }
@@ -64,7 +59,7 @@ export class Performer {
   /** Forgets every secret, and what was on its way for who is gone. */
   async forget(): Promise<void> {
     this.tokens.forget()
-    this.#gathered = []
+    this.#gathering.forget()
     await this.#ports.vault.forget()
   }
 
@@ -78,9 +73,7 @@ export class Performer {
       case 'open':
         return this.#inTurn(() => this.#open(action, slots))
       case 'part':
-        return this.#inTurn(async () => {
-          report({ type: 'parted', claim: action.claim, outcome: await part(this.#ports, action.will) })
-        })
+        return this.#inTurn(() => this.#part(action))
       case 'refresh':
         return action.lease === undefined
           ? this.#inTurn(() => this.#refresh(action, slots.session.epoch))
@@ -102,18 +95,20 @@ export class Performer {
         const { claim, previousId, routing, attributes } = action
         const former = slots.session.conversation
         const ask = (token: string) => platform.make({ key: claim.key, token, previousId, routing, attributes, former })
-        return this.#call(slots, ask, (outcome, generation) => report({ type: 'made', claim, outcome, generation }))
+        return this.#call(slots, claim, ask, (outcome, generation) =>
+          report({ type: 'made', claim, outcome, generation }),
+        )
       }
       case 'push': {
         const { claim, delta, version } = action
         const ask = (token: string) => platform.push({ token, conversationId, delta, version })
-        return this.#call(slots, ask, (outcome, generation) =>
+        return this.#call(slots, claim, ask, (outcome, generation) =>
           report({ type: 'pushed', claim, outcome, generation, conversationId }),
         )
       }
       case 'mark': {
         const ask = async (token: string) => (await platform.mark?.({ token, ...action })) ?? TAKEN
-        return this.#call(slots, ask, (outcome, generation) =>
+        return this.#call(slots, action.claim, ask, (outcome, generation) =>
           report({ ...action, type: 'marked', outcome, generation }),
         )
       }
@@ -121,12 +116,15 @@ export class Performer {
         const { claim, conversationId, afterId } = action
         const tokens = await this.#others(slots)
         const ask = (token: string) => this.#calls.backfill({ token, conversationId, afterId, ...tokens })
-        return this.#call(slots, ask, (outcome, generation) =>
+        return this.#call(slots, claim, ask, (outcome, generation) =>
           report({ type: 'backfilled', claim, outcome, generation, conversationId }),
         )
       }
     }
   }
+
+  /** Held up until its time is over, by a sleep or in the line: it is due again, and two tries would leave side by side. */
+  readonly #isOver = ({ until = Number.POSITIVE_INFINITY }: Claim) => this.#ports.clock.now() >= until
 
   /** An answer that nobody awaits any more still sets its cookie: whoever comes next must not ask before it is there. */
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -147,10 +145,12 @@ export class Performer {
 
   async #call<T>(
     slots: Slots,
+    claim: Claim,
     ask: (token: string) => Promise<Outcome<T>>,
     give: (outcome: Outcome<T>, generation: number) => void,
   ): Promise<void> {
     const token = await this.tokens.of(slots)
+    if (this.#isOver(claim)) return
     if (isLack(token)) return give(token, slots.lease.generation)
     give(dated(await ask(token.value), slots), token.generation)
   }
@@ -174,21 +174,31 @@ export class Performer {
     const { platform } = this.#ports
     const wantsRefreshToken = !isBroker(this.#ports)
     const token = await this.tokens.of(slots)
+    if (this.#isOver(claim)) return
     const request = { key: claim.key, wantsRefreshToken, conversationId }
+    const { generation, status } = slots.lease
     // A cookie names whom it names, whatever token is beside it.
-    const isNamed = !isLack(token) && (wantsRefreshToken || this.#ports.sources?.session !== undefined)
-    const answer = await platform.open(isNamed ? { ...request, token: token.value } : request)
+    const isNamed = wantsRefreshToken || this.#ports.sources?.session !== undefined
+    const named = isNamed && !isLack(token) && { token: token.value }
+    // Without the token that we had a moment ago it would be the session of somebody new, beside our own.
+    const isNobody = isNamed && isLack(token) && status === 'held'
+    const answer = isNobody ? token : await platform.open({ ...request, ...named })
     // Of who is gone by now, nothing is kept: not even sealed, or in memory.
     if (this.#epoch !== slots.session.epoch) return
     const outcome = await this.tokens.sealed(answer, async ({ opened, grant }) =>
       grant === undefined ? { opened } : { opened, grant: await this.tokens.seal(grant) },
     )
-    this.#report({ type: 'opened', claim, outcome: dated(outcome, slots), generation: slots.lease.generation })
+    this.#report({ type: 'opened', claim, outcome: dated(outcome, slots), generation })
+  }
+
+  async #part({ claim, will }: Action & { type: 'part' }): Promise<void> {
+    if (!this.#isOver(claim)) this.#report({ type: 'parted', claim, outcome: await part(this.#ports, will) })
   }
 
   async #refresh({ lease, claim, refresh }: Action & { type: 'refresh' }, epoch: string): Promise<void> {
     const named = lease === undefined ? {} : { lease }
     const held = await this.tokens.refreshOf(refresh)
+    if (this.#isOver(claim)) return
     const source: Partial<TokenSource> = this.#ports.sources?.[lease ?? 'session'] ?? this.#ports.platform
     const answer = 'ok' in held ? held : ((await source.refresh?.({ key: claim.key, ...named, ...held })) ?? NO_SOURCE)
     if (this.#epoch !== epoch) return
@@ -234,16 +244,16 @@ export class Performer {
     if (conversation === null) return
     const conversationId = conversation.id
     let end: Outcome<null> = { ok: true, value: null }
-    this.#runs += 1
+    this.#gathering.runs += 1
     for (const { key, text, metadata, attachments } of entries) {
-      // Another identity by now: what is left of this run belongs to nobody.
-      if (this.#epoch !== epoch) break
+      // Another identity by now: what is left of this run belongs to nobody. Nor is it for this run when its time is over.
+      if (this.#epoch !== epoch || this.#isOver(claim)) break
       const message = metadata === undefined ? { key, text } : { key, text, metadata }
       const files = attachments && { attachments: attachments.flatMap(({ id }) => id ?? []) }
       const request = { token: value, conversation, message, ...files, ...(attributes && { attributes }) }
       const outcome = await this.#calls.send(request)
       if (outcome.ok) {
-        this.#gather({ type: 'acked', key, conversationId, generation, ...outcome.value })
+        this.#gathering.add({ type: 'acked', key, conversationId, generation, ...outcome.value })
       } else if (outcome.verdict === 'refuse') {
         this.#report({ type: 'refused', key, code: outcome.code, reason: outcome.reason })
       } else {
@@ -251,8 +261,8 @@ export class Performer {
         break
       }
     }
-    this.#runs -= 1
-    this.#flush()
+    this.#gathering.runs -= 1
+    this.#gathering.flush()
     if (this.#epoch === epoch) this.#report({ type: 'sent', lane, claim, outcome: end, generation, conversationId })
   }
 
@@ -262,21 +272,11 @@ export class Performer {
     const { epoch, conversation } = slots.session
     const conversationId = conversation?.id ?? ''
     const token = await this.tokens.of(slots)
-    const isCurrent = () => this.#epoch === epoch
+    const isCurrent = () => this.#epoch === epoch && !this.#isOver(claim)
     const deps = { store, attachments: this.#calls.attachments, conversationId, submit: this.#submit, isCurrent }
     const outcome = isLack(token) ? token : await attach(action, { ...deps, token: token.value })
     const { generation } = isLack(token) ? slots.lease : token
     if (isCurrent()) this.#report({ type: 'sent', lane, claim, outcome, generation, conversationId })
-  }
-
-  #gather(input: Input): void {
-    const { clock, crowd } = this.#ports
-    const waitMs = Math.min(GATHER_MS * (crowd?.size || 1), PAUSE_MS_MAX)
-    if (this.#gathered.push(input) === 1) clock.alarm(clock.now() + waitMs, () => this.#flush())
-  }
-
-  #flush(): void {
-    for (const input of this.#gathered.splice(0)) this.#report(input)
   }
 
   /** The stream follows the state: let go when nobody wants it, swap the token when there is a newer one. */

@@ -107,7 +107,12 @@ describe('pushing', () => {
     const burst = set(set(quiet, { a: '1' }), { a: '2', b: true }, NOW + 200)
     expect(plan(burst, true, env({ now: NOW + 200 }))).toEqual({ state: burst, wakeAt: NOW + 250 })
     const { state, action, wakeAt } = plan(asJson(burst), true, env({ now: NOW + 250 }))
-    expect(action).toEqual({ type: 'push', claim: { key: 'k1', count: 1 }, delta: { a: '2', b: true }, version: 4 })
+    expect(action).toMatchObject({
+      type: 'push',
+      claim: { key: 'k1', count: 1 },
+      delta: { a: '2', b: true },
+      version: 4,
+    })
     expect(state).toMatchObject({ dirty: {}, sending: { a: '2', b: true }, pushedAt: NOW + 250 })
     expect(wakeAt).toBe(NOW + 250 + 10 * SECOND)
   })

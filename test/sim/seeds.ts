@@ -33,6 +33,14 @@ export const LATER: readonly { readonly seed: number; readonly caught: string }[
     caught: 'a connection opened for a try that another had taken the place of, and its end was not heard',
   },
   { seed: 8011373, caught: 'a repeated send was news when its row had made way and the conversation had changed' },
+  {
+    seed: 8030535,
+    caught: 'an opening held up until its token had run out went without one, and began a second session',
+  },
+  {
+    seed: 11962,
+    caught: 'two tries of a refresh left side by side when a frozen worker woke, one within a Retry-After',
+  },
   { seed: 221, caught: 'three workers that stopped in a row ended a session whose tokens were in their memory' },
 ]
 
@@ -41,6 +49,7 @@ export const PAGES: readonly { readonly seed: number; readonly caught: string }[
   { seed: 8011180, caught: 'a connection that was held up took the place of the one that stood, and nobody knew' },
   { seed: 8011202, caught: 'a late page settled a message and was not kept: it was reported as cancelled' },
   { seed: 9400471, caught: 'a lost refresh was asked for under another key when a guest had signed in by cookie' },
+  { seed: 9236453, caught: 'two changes of attributes left side by side when a page woke, and the older one stayed' },
   { seed: 9615154, caught: 'a conversation stood behind itself, and a message was read back twice' },
   {
     seed: 9113913,

@@ -1,0 +1,110 @@
+// A worker that is frozen, or sleeps, between what it has committed and the call: what it does on waking.
+
+import { describe, expect, test } from 'vitest'
+import { MINUTE, NOW, SECOND } from '../core/fixtures.ts'
+import { drained, liveRig, type Rig, rig } from './engine-fixtures.ts'
+
+/** Whatever comes waits there until it is opened. */
+function gate() {
+  let pass = () => {}
+  let passed = Promise.resolve()
+  return {
+    passed: () => passed,
+    shut: () => {
+      passed = new Promise((resolve) => {
+        pass = resolve
+      })
+    },
+    open: () => {
+      pass()
+      return drained()
+    },
+  }
+}
+
+const calls = ({ log }: Rig, what: string): string[] => log.filter((line) => line.startsWith(`${what} `))
+
+/** The next life of a worker whose tokens are on the disk, `ms` later. It is held up wherever it opens one. */
+async function frozenAtTheVault(ms = 0) {
+  const { disk } = await liveRig({ mode: 'persistent' })
+  const next = rig({ mode: 'persistent', disk, incarnation: 'w2' })
+  next.clock.time = NOW + ms
+  const door = gate()
+  const { open } = next.vault
+  Object.assign(next.vault, { open: (sealed: never) => door.passed().then(() => open(sealed)) })
+  door.shut()
+  await next.pull()
+  return { next, door }
+}
+
+describe('a try that could not leave in its time', () => {
+  test('[EN25] attributes that were held up are told once, with the last word of them', async () => {
+    const { next, door } = await frozenAtTheVault()
+    await next.run({ type: 'set-context', key: 'one', delta: { page: 'old' } })
+    await next.clock.advance(2 * SECOND)
+    await next.run({ type: 'set-context', key: 'two', delta: { page: 'new' } })
+    await next.clock.sleep(20 * SECOND)
+    await door.open()
+    await next.clock.advance(MINUTE)
+    expect(calls(next, 'push')).toEqual(['push {"page":"new"}'])
+  })
+
+  test('[EN25] a message that was held up is sent once', async () => {
+    const { next, door } = await frozenAtTheVault()
+    await next.enqueue('a')
+    await next.clock.sleep(40 * SECOND)
+    await door.open()
+    await next.clock.advance(MINUTE)
+    expect(calls(next, 'send')).toEqual(['send a with access-1'])
+  })
+
+  test('[EN25] a session that was held up is asked for once', async () => {
+    const { next, door } = await frozenAtTheVault(16 * MINUTE)
+    await next.clock.sleep(20 * SECOND)
+    await door.open()
+    await next.clock.advance(MINUTE)
+    expect(calls(next, 'open')).toHaveLength(1)
+  })
+})
+
+describe('an opening whose token is gone by the time it leaves', () => {
+  const opens = (one: Rig) => calls(one, 'open').map((line) => line.replace(/key-\S+/, 'key'))
+
+  test('[SN96] one that has run out meanwhile is refreshed first', async () => {
+    const { disk } = await liveRig({ mode: 'persistent' })
+    const door = gate()
+    door.shut()
+    const { store } = disk
+    const turn: typeof store.turn = async (wanted, decide) => {
+      const said = await store.turn(wanted, decide)
+      // Frozen as it has decided to open, and before it has a token in hand.
+      if (JSON.stringify(said).includes('"type":"open"')) await door.passed()
+      return said
+    }
+    const next = rig({ mode: 'persistent', disk: { ...disk, store: { ...store, turn } }, incarnation: 'w2' })
+    next.clock.time = NOW + 20 * MINUTE - SECOND
+    const pulled = next.pull()
+    await drained()
+    await next.clock.sleep(2 * SECOND)
+    await door.open()
+    await pulled
+    await next.clock.advance(MINUTE)
+    expect([calls(next, 'refresh').length, opens(next)]).toEqual([1, ['open key with access-2']])
+  })
+
+  test('[SN96] one that cannot be unsealed just now is waited for', async () => {
+    const { disk } = await liveRig({ mode: 'persistent' })
+    let isFailing = true
+    const vaultFails = () => {
+      if (isFailing) throw new Error('The database is gone.')
+    }
+    const next = rig({ mode: 'persistent', disk, vaultFails, incarnation: 'w2' })
+    next.clock.time = NOW + 16 * MINUTE
+    await next.pull()
+    await next.clock.advance(MINUTE)
+    expect(opens(next)).toEqual([])
+    isFailing = false
+    await next.clock.advance(MINUTE)
+    expect(opens(next)).toEqual([expect.stringMatching(/^open key with access-/)])
+  })
+})
