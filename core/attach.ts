@@ -58,18 +58,16 @@ export function refusalOf(
   if (attachments === undefined) return undefined
   const refuse = (message: string) => ({ code: 'ATTACHMENT_REFUSED' as const, message })
   if (limits === undefined) return refuse('Nothing can be attached here: the platform takes text only.')
-  const { bytesMax, countMax, types, blocked = [], nameCharsMax = Number.POSITIVE_INFINITY } = limits
+  const { bytesMax, countMax, types, blocked = [], nameCharsMax = 200 } = limits
   if (attachments.length > countMax) return refuse(`A message has at most ${countMax} attachments: send several.`)
   for (const { size, type, name } of attachments) {
-    if (size > bytesMax)
-      return refuse(`The attachment has ${size} bytes, the limit is ${bytesMax}: send a smaller one.`)
-    if (size < 1) return refuse('The attachment is empty.')
+    if (size > bytesMax || size < 1) return refuse(`An attachment has 1 to ${bytesMax} bytes, this one has ${size}.`)
     if (!types.some((one) => isOfType(type, one)))
       return refuse(`An attachment of type "${type}" is not taken, only ${types.join(', ')}.`)
     const end = blocked.find((one) => name.toLowerCase().endsWith(one.toLowerCase()))
     if (end !== undefined) return refuse(`Files that end in "${end}" are not taken.`)
-    if (name.length > nameCharsMax)
-      return refuse(`The name of the file has ${name.length} characters, the limit is ${nameCharsMax}.`)
+    if (name.length > nameCharsMax || !/^[^\p{Cc}\p{Cs}/\\]+$/u.test(name))
+      return refuse(`A file has a name of at most ${nameCharsMax} characters, without slashes and control characters.`)
   }
   return undefined
 }

@@ -139,3 +139,31 @@ test('[AT1] a file that the service does not take is refused before anything is 
   expect(await tab.page.evaluate(() => globalThis.chat.outbox.list())).toEqual([])
   expect(world.proxy.count(/attachments/)).toBe(0)
 })
+
+test.describe('beyond the quota of the session', () => {
+  test.use({ serviceConfig: { attachments: { sessionCountMax: 1 } } })
+
+  test('[AT14] the message is set aside with its reason in every tab, what follows goes, and its words can be sent without the file', async ({
+    world,
+  }) => {
+    const tab = await liveTab(world)
+    const other = await liveTab(world)
+    await sendFile(tab, 9)
+    await allAcked(tab, 1)
+    const key = await sendFile(tab, 9)
+    await tab.send('after')
+    for (const one of [tab, other]) {
+      await one.until(({ messages, outbox }) => messages.length === 3 && outbox.dead === 1 && outbox.queued === 0)
+      expect((await one.state()).messages.find((message) => message.key === key)).toMatchObject({
+        status: 'dead',
+        code: 'ATTACHMENT_REFUSED',
+        attachments: [{ name: 'cat.png' }],
+      })
+    }
+    const problems = await tab.page.evaluate(() => globalThis.problems)
+    expect(problems).toEqual([{ code: 'OUTBOX_REFUSED', message: expect.stringMatching(/413 attachment-quota/) }])
+    await other.page.evaluate((named) => globalThis.chat.outbox.edit(named, 'look, without it'), key)
+    for (const one of [tab, other]) await allAcked(one, 3)
+    expect((await world.record()).map(({ text }) => text)).toEqual(['look', 'after', 'look, without it'])
+  })
+})

@@ -16,12 +16,16 @@ export type AttachmentOptions = {
   bytesMax?: number
   /** Media types that are taken. Default: PNG, JPEG, GIF, WebP, PDF and plain text. */
   types?: readonly string[]
+  /** How many a session may have in all its conversations, as long as they are kept. Default 200. */
+  sessionCountMax?: number
+  /** How many bytes those may have together. Default 256 MiB. */
+  sessionBytesMax?: number
   /** Where the bytes rest. Default: the folder `attachments` in `data`, the tables of `database`, else memory. */
   objects?: ObjectStore
 }
 
 /** Without `objects` the bytes are in the tables. */
-export type AttachmentSettings = { bytesMax: number; types: readonly string[]; objects?: ObjectStore }
+export type AttachmentSettings = Required<Omit<AttachmentOptions, 'objects'>> & { objects?: ObjectStore }
 
 /** A part of an upload has this many bytes, but for the last one. */
 export const PART_BYTES = 256 * 1024
@@ -30,6 +34,8 @@ export const ATTACHMENTS_MAX = 5
 /** In the data folder. */
 export const ATTACHMENTS_FOLDER = 'attachments'
 const BYTES_MAX = 10 * 1024 * 1024
+const SESSION_COUNT_MAX = 200
+const SESSION_BYTES_MAX = 256 * 1024 * 1024
 const TYPES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'application/pdf', 'text/plain']
 
 export function attachmentsFrom(
@@ -37,11 +43,12 @@ export function attachmentsFrom(
   { data, database }: { data?: string; database?: string },
 ): AttachmentSettings {
   const { bytesMax = BYTES_MAX, types = TYPES } = options
+  const { sessionCountMax = SESSION_COUNT_MAX, sessionBytesMax = SESSION_BYTES_MAX } = options
   if (!(bytesMax >= 1)) throw new TypeError('An attachment has at least one byte.')
   const isKept = data !== undefined && data !== ':memory:'
   const own = () => (isKept ? folderObjects(join(data, ATTACHMENTS_FOLDER)) : memoryObjects())
   const objects = options.objects ?? (database === undefined ? own() : undefined)
-  return { bytesMax, types, ...(objects && { objects }) }
+  return { bytesMax, types, sessionCountMax, sessionBytesMax, ...(objects && { objects }) }
 }
 
 export const partName = (id: string, offset: number): string => `${id}/${offset}`

@@ -52,6 +52,7 @@ export const PROBLEMS = {
   'stale-fence': [409, 'Another writer has had the lease since.'],
   resync: [410, 'The cursor is not known: read from the start.'],
   'version-conflict': [412, 'Someone else was faster; the present value is in the answer.'],
+  'attachment-quota': [413, 'The session has as many attachments, or bytes of them, as this service keeps for one.'],
   'attachment-too-large': [413, 'The attachment is larger than this service takes.'],
   'body-too-large': [413, 'A body has at most 65536 bytes.'],
   'idempotency-key-reused': [422, 'This key came before with another body.'],

@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { ATTACHMENTS_MAX } from './attachments.ts'
 
 export const ReserveRequest = v.object({
-  name: v.pipe(v.string(), v.minLength(1), v.maxLength(200), v.regex(/^[^\p{Cc}/\\]+$/u)),
+  name: v.pipe(v.string(), v.minLength(1), v.maxLength(200), v.regex(/^[^\p{Cc}\p{Cs}/\\]+$/u)),
   type: v.pipe(v.string(), v.regex(/^[\w.+-]{1,60}\/[\w.+-]{1,60}$/)),
   size: v.pipe(v.number(), v.integer(), v.minValue(1)),
 })

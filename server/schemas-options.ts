@@ -73,6 +73,8 @@ const cookie = v.strictObject({
 const attachments = v.strictObject({
   bytesMax: v.optional(count),
   types: v.optional(v.array(text)),
+  sessionCountMax: v.optional(count),
+  sessionBytesMax: v.optional(count),
   objects: v.optional(v.looseObject({})),
 })
 const keyRing = v.looseObject({

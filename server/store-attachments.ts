@@ -1,6 +1,6 @@
 // Attachments in the tables: reserved under a key, then filled from the front, then confirmed. A row says how much of it
 // has arrived; the bytes are in the object store, and are written before the row says so.
-import type { Driver } from './drivers/driver.ts'
+import type { Driver, Query } from './drivers/driver.ts'
 import type { EpochMs } from './session.ts'
 
 export type Attachment = {
@@ -12,6 +12,8 @@ export type Attachment = {
   received: number
   isConfirmed: boolean
 }
+/** What a session may have in all its conversations. */
+export type Quota = { sessionCountMax: number; sessionBytesMax: number }
 export type NewAttachment = Pick<Attachment, 'id' | 'conversationId' | 'name' | 'type' | 'size'> & { key: string }
 
 const COLUMNS = 'id, conversation_id, name, type, size, received, confirmed_at'
@@ -22,18 +24,25 @@ export class AttachmentStore {
     this.#driver = driver
   }
 
-  /** The same key in the same conversation is the same attachment. */
-  async reserve({ id, conversationId, name, type, size, key }: NewAttachment, now: EpochMs): Promise<Attachment> {
-    await this.#driver.q(
-      `insert into attachment (id, conversation_id, idem_key, name, type, size, received, created_at)
-       values ($1, $2, $3, $4, $5, $6, 0, $7) on conflict (conversation_id, idem_key) do nothing`,
-      [id, conversationId, key, name, type, size, now],
-    )
-    const rows = await this.#driver.q(
-      `select ${COLUMNS} from attachment where conversation_id = $1 and idem_key = $2`,
-      [conversationId, key],
-    )
-    return toAttachment(rows[0] as Record<string, unknown>)
+  /** The same key in the same conversation is the same attachment. Nothing where a new one is beyond the quota. */
+  reserve(wanted: NewAttachment, now: EpochMs, quota?: Quota): Promise<Attachment | undefined> {
+    const { id, conversationId, name, type, size, key } = wanted
+    return this.#driver.tx(async (q) => {
+      // Locks the only open conversation of the session: two at once are counted one after the other.
+      await q('update conversation set last_seq = last_seq where id = $1', [conversationId])
+      const known = await q(`select ${COLUMNS} from attachment where conversation_id = $1 and idem_key = $2`, [
+        conversationId,
+        key,
+      ])
+      if (known[0] !== undefined) return toAttachment(known[0])
+      if (quota !== undefined && !(await hasRoom(q, wanted, quota))) return undefined
+      const made = await q(
+        `insert into attachment (id, conversation_id, idem_key, name, type, size, received, created_at)
+         values ($1, $2, $3, $4, $5, $6, 0, $7) returning ${COLUMNS}`,
+        [id, conversationId, key, name, type, size, now],
+      )
+      return toAttachment(made[0] as Record<string, unknown>)
+    })
   }
 
   async get(conversationId: string, id: string): Promise<Attachment | undefined> {
@@ -69,6 +78,17 @@ export class AttachmentStore {
     )
     return rows.length > 0
   }
+}
+
+/** What was only announced counts in full: it may come at any time. */
+async function hasRoom(q: Query, { conversationId, size }: NewAttachment, quota: Quota): Promise<boolean> {
+  const rows = await q(
+    `select count(*) as files, coalesce(sum(size), 0) as bytes from attachment where conversation_id in
+       (select id from conversation where session_id = (select session_id from conversation where id = $1))`,
+    [conversationId],
+  )
+  const { files, bytes } = rows[0] as Record<string, unknown>
+  return Number(files) < quota.sessionCountMax && Number(bytes) + size <= quota.sessionBytesMax
 }
 
 function toAttachment(row: Record<string, unknown>): Attachment {

@@ -38,6 +38,7 @@ export function attachmentRoutes(parts: Parts) {
           'conversation-closed',
           'attachment-too-large',
           'attachment-type',
+          'attachment-quota',
         ],
         headers: ['Idempotency-Key'],
       },
@@ -126,12 +127,15 @@ async function reserve(
   const row = await conversationOf(parts, c, conversationId)
   if (row === undefined) return problem(c, 'unknown-conversation')
   if (row.state !== 'pending' && row.state !== 'active') return problem(c, 'conversation-closed')
-  const { bytesMax, types } = parts.settings.attachments
+  const { bytesMax, types, ...quota } = parts.settings.attachments
   if (file.size > bytesMax) return problem(c, 'attachment-too-large')
   if (!types.includes(file.type)) return problem(c, 'attachment-type')
   const now = parts.now()
   const id = timeOrderedId(now)
-  const made = await parts.store.attachments.reserve({ ...file, id, conversationId, key }, now)
+  // An agent is the site's own, and is not held to what a visitor may fill.
+  const limit = c.get('caller').role === 'customer' ? quota : undefined
+  const made = await parts.store.attachments.reserve({ ...file, id, conversationId, key }, now, limit)
+  if (made === undefined) return problem(c, 'attachment-quota')
   return c.json(wireOf(made), made.id === id ? 201 : 200)
 }
 

@@ -47,6 +47,26 @@ export function sqlStoreMoreContract(name: string, open: () => Promise<Driver>):
       store.identities.identify({ familyId: caller.familyId, userId, freshSessionId: randomUUID() }, now)
     const sessionOf = (answer: Awaited<ReturnType<typeof signIn>>) => (answer.type === 'gone' ? '' : answer.session.id)
 
+    test('[AT14] of many attachments announced at once, over two conversations, a session gets as many as its quota', async () => {
+      const caller = await visitor()
+      const former = await begin(caller)
+      const quota = { sessionCountMax: 4, sessionBytesMax: 100 }
+      const reserve = (conversationId: string, key: string, size: number) =>
+        store.attachments.reserve({ id: randomUUID(), conversationId, name: 'a', type: 'b', size, key }, NOW, quota)
+      expect(await reserve(former, 'first', 40)).toMatchObject({ size: 40 })
+      await store.conversations.close(former, caller, NOW)
+      const present = await begin(caller)
+      expect([await reserve(present, 'large', 61), await reserve(present, 'fits', 57)]).toEqual([
+        undefined,
+        expect.objectContaining({ size: 57 }),
+      ])
+      const many = await Promise.all(times(12, (index) => reserve(present, `many-${index}`, 1)))
+      expect(many.filter((one) => one !== undefined)).toHaveLength(2)
+      // What is announced already is no further one, and another session has a quota of its own.
+      expect(await reserve(present, 'fits', 57)).toMatchObject({ size: 57 })
+      expect(await reserve(await begin(await visitor()), 'first', 100)).toMatchObject({ size: 100 })
+    })
+
     test('[MK1] marks only grow, reading is having, and none goes beyond the last message', async () => {
       const caller = await visitor()
       const id = await begin(caller)

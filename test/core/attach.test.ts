@@ -34,8 +34,23 @@ describe('what is taken', () => {
     { what: 'one', files: [file()], limits: TAKEN, refused: undefined },
     { what: 'one where nothing is taken', files: [file()], limits: undefined, refused: 'text only' },
     { what: 'too many', files: [file(), file(), file()], limits: TAKEN, refused: 'at most 2' },
-    { what: 'too large', files: [file({ size: 1_001 })], limits: TAKEN, refused: 'has 1001 bytes' },
-    { what: 'empty', files: [file({ size: 0 })], limits: TAKEN, refused: 'empty' },
+    { what: 'too large', files: [file({ size: 1_001 })], limits: TAKEN, refused: '1 to 1000 bytes, this one has 1001' },
+    { what: 'empty', files: [file({ size: 0 })], limits: TAKEN, refused: 'this one has 0' },
+    { what: 'without a name', files: [file({ name: '' })], limits: TAKEN, refused: 'at most 200' },
+    { what: 'with a long name', files: [file({ name: 'x'.repeat(201) })], limits: TAKEN, refused: 'at most 200' },
+    {
+      what: 'with a longer name than the platform takes',
+      files: [file({ name: 'long.png' })],
+      limits: { ...TAKEN, nameCharsMax: 7 },
+      refused: 'at most 7',
+    },
+    ...['a/b', 'a\\b', 'a\u0000b', 'a\nb', 'half \ud83d'].map((name) => ({
+      what: `called ${JSON.stringify(name)}`,
+      files: [file({ name })],
+      limits: TAKEN,
+      refused: 'without slashes and control characters',
+    })),
+    { what: 'with a name of emoji', files: [file({ name: '👩‍👩‍👧 ‮é.png' })], limits: TAKEN, refused: undefined },
     { what: 'of another type', files: [file({ type: 'text/html' })], limits: TAKEN, refused: 'only image/png' },
   ])('[AT1] $what', ({ files, limits, refused }) => {
     const message = { key: 'k', text: 't', ...(files && { attachments: files }) }

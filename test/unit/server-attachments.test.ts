@@ -143,6 +143,33 @@ describe('the steps', () => {
   })
 })
 
+describe('the quota of a session', () => {
+  test.each([
+    { limit: { sessionCountMax: 2 }, sizes: [1, 1] },
+    { limit: { sessionBytesMax: 2 * SIZE + 5 }, sizes: [SIZE, SIZE] },
+  ])(
+    '[AT14] beyond $limit nothing more is announced; a repeat and what is taken back make room',
+    async ({ limit, sizes }) => {
+      const narrow = await createSessionService({ now: () => clock, attachments: limit })
+      const visitor = new Visitor(narrow)
+      await visitor.open()
+      const { id } = (await visitor.start()).body
+      const at = `/api/v2/messaging/conversations/${id}/attachments`
+      const announce = (size: number, key = freshKey()) =>
+        visitor.call<Attached>(at, { body: { ...file, size }, headers: { 'Idempotency-Key': key } })
+      const key = freshKey()
+      const made = [await announce(sizes[0] ?? 1, key), await announce(sizes[1] ?? 1)]
+      expect(made.map(({ status }) => status)).toEqual([201, 201])
+      const refused = await announce(9)
+      expect([refused.status, refused.body.code]).toEqual([413, 'attachment-quota'])
+      expect((await announce(sizes[0] ?? 1, key)).status).toBe(200)
+      await visitor.call(`${at}/${made[1]?.body.id}`, { method: 'DELETE' })
+      expect((await announce(9)).status).toBe(201)
+      await narrow.close()
+    },
+  )
+})
+
 test('[AT13] the bytes end with the retention of their conversation', async () => {
   const id = await whole()
   await say([id])
@@ -162,6 +189,7 @@ describe('what is refused', () => {
     { body: { ...file, size: 1.5 }, code: 'invalid-request' },
     { body: { ...file, name: '../../etc/passwd' }, code: 'invalid-request' },
     { body: { ...file, name: 'a\u0000b' }, code: 'invalid-request' },
+    { body: { ...file, name: 'half \ud83d' }, code: 'invalid-request' },
     { body: { ...file, name: '' }, code: 'invalid-request' },
     { body: { ...file, type: 'image/png; x=\r\n' }, code: 'invalid-request' },
   ])('[AT10] $body.name of $body.size bytes, $body.type: $code', async ({ body, code }) => {

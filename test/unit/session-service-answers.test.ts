@@ -46,6 +46,7 @@ const TABLE = [
   { status: 403, body: { code: 'identity-expired' }, verdict: 'refuse', code: 'IDENTITY_REFUSED' },
   { status: 400, body: { code: 'identity-not-configured' }, verdict: 'refuse', code: 'IDENTITY_REFUSED' },
   { status: 404, body: { code: 'unknown-attachment' }, verdict: 'refuse', code: 'ATTACHMENT_REFUSED' },
+  { status: 413, body: { code: 'attachment-quota' }, verdict: 'refuse', code: 'ATTACHMENT_REFUSED' },
   { status: 413, body: { code: 'attachment-too-large' }, verdict: 'refuse', code: 'ATTACHMENT_REFUSED' },
   { status: 404, body: { code: 'unknown-conversation' }, verdict: 'read-only', code: 'CONVERSATION_OVER' },
   { status: 409, body: { code: 'conversation-closed' }, verdict: 'read-only', code: 'CONVERSATION_OVER' },
