@@ -53,6 +53,8 @@ class GenesysSimulation {
   readonly findings: string[] = []
   readonly #sent = new Map<string, Sent>()
   /** What the service has accepted, in its order. */
+  /** Nobody can say then when a limited step may begin: the platform says so by 429. */
+  #hasClockJumped = false
   readonly #log: { key: string; text: string; session: GenesysSession }[] = []
   #isHealing = false
   #tabs = 0
@@ -119,6 +121,7 @@ class GenesysSimulation {
     })
     this.#every(faults.offlineMeanMs, () => this.#away(dice.wait(10_000)))
     this.#every(faults.clockJumpMeanMs, () => {
+      this.#hasClockJumped = true
       browser.skewMs = dice.between(-60, 60) * MINUTE_MS
     })
     this.#every(faults.sleepMeanMs, () => {
@@ -231,7 +234,8 @@ class GenesysSimulation {
       before = Math.max(before, seq)
     }
     const ours = this.service.throttled.filter((what) => what !== 'fault')
-    if (ours.length > 0) this.#find(`throttled: ${[...new Set(ours)].join(', ')} ${ours.length} times`)
+    if (ours.length > 0 && !this.#hasClockJumped)
+      this.#find(`throttled: ${[...new Set(ours)].join(', ')} ${ours.length} times`)
     // A connection that is dead without a word is still there for the service: to evict it harms nobody.
     const hasDead = drawn.socketHalfOpenMeanMs + drawn.offlineMeanMs + drawn.sleepMeanMs > 0
     if (this.service.evictions > 0 && !hasDead) this.#find(`evicted: ${this.service.evictions} times`)
