@@ -5,16 +5,19 @@ import type { AttachAction, Attachment, AttachedInput } from '../core/attach.ts'
 import { isHoldfastError } from '../core/errors.ts'
 import type { Input } from '../core/inputs.ts'
 import type { Attachments, Outcome, Store } from '../core/ports.ts'
+import { LATE } from './engine-tokens.ts'
 
 export interface AttachDeps {
   readonly store: Store
-  readonly attachments: Attachments | undefined
+  readonly attachments?: Attachments | undefined
   readonly token: string
   readonly conversationId: string
   /** Commits what came of a step. */
   submit(input: Input): Promise<unknown>
   /** The same visitor is still here. */
   isCurrent(): boolean
+  /** The attempt does not last long enough for one more step. */
+  isLate(): boolean
 }
 
 type Step = AttachedInput['step']
@@ -68,6 +71,7 @@ async function stateOf(key: string, index: number, { store, isCurrent }: AttachD
 async function next(now: Attachment, key: string, index: number, deps: AttachDeps): Promise<Outcome<Step>> {
   const { store, attachments, token, conversationId } = deps
   if (attachments === undefined) return GONE
+  if (deps.isLate()) return LATE
   const { id, name, type, size, sent = 0 } = now
   if (id === undefined)
     return attachments.reserve({ key: `${key}.${index}`, token, conversationId, file: { name, type, size } })

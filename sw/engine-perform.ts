@@ -6,13 +6,13 @@ import { type Claim, isHeld } from '../core/attempt.ts'
 import type { Action, Input } from '../core/inputs.ts'
 import { leaseOf } from '../core/leases.ts'
 import type { Calls, Outcome, PlainGrant, Stream, TokenSource, Tokens as NamedTokens } from '../core/ports.ts'
-import type { SendAction } from '../core/sends.ts'
+import { SEND_TIMEOUT_MS, type SendAction } from '../core/sends.ts'
 import type { Slots } from '../core/state.ts'
 import { attach } from './engine-attach.ts'
 import { Gathering } from './engine-gather.ts'
 import { part } from './engine-part.ts'
 import type { Ports } from './engine-ports.ts'
-import { dated, isLack, NO_SOURCE, TAKEN, type Token, Tokens } from './engine-tokens.ts'
+import { dated, isLack, LATE, NO_SOURCE, TAKEN, type Token, Tokens } from './engine-tokens.ts'
 
 export class Performer {
   readonly stream: Stream
@@ -124,7 +124,7 @@ export class Performer {
   }
 
   /** Held up until its time is over, by a sleep or in the line: it is due again, and two tries would leave side by side. */
-  readonly #isOver = ({ until = Number.POSITIVE_INFINITY }: Claim) => this.#ports.clock.now() >= until
+  readonly #isOver = ({ until = Number.POSITIVE_INFINITY }: Claim, ms = 0) => this.#ports.clock.now() + ms >= until
 
   /** An answer that nobody awaits any more still sets its cookie: whoever comes next must not ask before it is there. */
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -246,12 +246,12 @@ export class Performer {
     let end: Outcome<null> = { ok: true, value: null }
     this.#gathering.runs += 1
     for (const { key, text, metadata, attachments } of entries) {
-      // Another identity by now: what is left of this run belongs to nobody. Nor is it for this run when its time is over.
-      if (this.#epoch !== epoch || this.#isOver(claim)) break
+      // Another identity by now: what is left of this run belongs to nobody.
+      if (this.#epoch !== epoch) break
       const message = metadata === undefined ? { key, text } : { key, text, metadata }
       const files = attachments && { attachments: attachments.flatMap(({ id }) => id ?? []) }
       const request = { token: value, conversation, message, ...files, ...(attributes && { attributes }) }
-      const outcome = await this.#calls.send(request)
+      const outcome = this.#isOver(claim, SEND_TIMEOUT_MS) ? LATE : await this.#calls.send(request)
       if (outcome.ok) {
         this.#gathering.add({ type: 'acked', key, conversationId, generation, ...outcome.value })
       } else if (outcome.verdict === 'refuse') {
@@ -267,13 +267,13 @@ export class Performer {
   }
 
   async #attach(action: AttachAction, slots: Slots): Promise<void> {
-    const { store } = this.#ports
     const { lane, claim } = action
     const { epoch, conversation } = slots.session
     const conversationId = conversation?.id ?? ''
     const token = await this.tokens.of(slots)
-    const isCurrent = () => this.#epoch === epoch && !this.#isOver(claim)
-    const deps = { store, attachments: this.#calls.attachments, conversationId, submit: this.#submit, isCurrent }
+    const isCurrent = () => this.#epoch === epoch
+    const isLate = () => this.#isOver(claim, SEND_TIMEOUT_MS)
+    const deps = { ...this.#ports, ...this.#calls, conversationId, submit: this.#submit, isCurrent, isLate }
     const outcome = isLack(token) ? token : await attach(action, { ...deps, token: token.value })
     const { generation } = isLack(token) ? slots.lease : token
     if (isCurrent()) this.#report({ type: 'sent', lane, claim, outcome, generation, conversationId })

@@ -133,4 +133,7 @@ export const NO_SOURCE = {
   reason: 'Nothing says where the next token comes from.',
 } as const satisfies Outcome<never>
 
+/** Nothing was sent, and nothing is known of the network. */
+export const LATE: Lack = { ...VAULT_FAILED, code: 'SERVICE_UNREACHABLE', reason: 'Its time was over.' }
+
 export const TAKEN = { ok: true, value: null } as const satisfies Outcome<null>

@@ -32,6 +32,8 @@ export const LATER: readonly { readonly seed: number; readonly caught: string }[
     seed: 8031871,
     caught: 'a connection opened for a try that another had taken the place of, and its end was not heard',
   },
+  { seed: 8050289, caught: 'a message was committed across a sleep, and sent by two claims within a Retry-After' },
+  { seed: 12184, caught: 'a worker froze before it sent, and sent by two claims within a Retry-After' },
   { seed: 8011373, caught: 'a repeated send was news when its row had made way and the conversation had changed' },
   {
     seed: 8030535,
