@@ -15,15 +15,17 @@ export interface Env {
   key(): string
 }
 
+interface Running {
+  readonly status: 'running'
+  readonly key: string
+  readonly count: number
+  readonly owner: string
+  readonly retryAt: EpochMs
+}
+
 export type Attempt =
   | { readonly status: 'idle' }
-  | {
-      readonly status: 'running'
-      readonly key: string
-      readonly count: number
-      readonly owner: string
-      readonly retryAt: EpochMs
-    }
+  | Running
   /**
    * `floorAt` is the server's own wish, 0 for none: a wake-up may shorten the wait, but not below it. `wishedAt` is when
    * it was heard: where the clock shows less, it was set back, and nobody knows how long the wish still holds.
@@ -36,6 +38,13 @@ export type Attempt =
       readonly floorAt: EpochMs
       readonly wishedAt?: EpochMs
     }
+
+/** What a machine says is due: its state with that marked as started, and when to look again. */
+export interface Plan<State, Action> {
+  readonly state: State
+  readonly action?: Action | undefined
+  readonly wakeAt?: EpochMs | undefined
+}
 
 /** Names one running attempt, so that an answer can be matched to it. */
 export interface Claim {
@@ -75,9 +84,22 @@ export const nextAt = (attempt: Attempt): EpochMs | undefined =>
   attempt.status === 'idle' ? undefined : attempt.retryAt
 
 /** Starts it. A retry carries the key of the first try. */
-export function begin(attempt: Attempt, env: Env, timeoutMs: number): Attempt & { readonly status: 'running' } {
+export function begin(attempt: Attempt, env: Env, timeoutMs: number): Running {
   const { key, count } = attempt.status === 'idle' ? { key: env.key(), count: 0 } : attempt
   return { status: 'running', key, count: count + 1, owner: env.owner, retryAt: env.now + timeoutMs }
+}
+
+/** Starts it if it may start now, and `as` says what that is. Else it says when to look again. */
+export function due<State, Action>(
+  state: State,
+  attempt: Attempt,
+  env: Env,
+  timeoutMs: number,
+  as: (running: Running, claim: Claim) => { readonly state: State; readonly action: Action },
+): Plan<State, Action> {
+  if (!isDue(attempt, env)) return { state, wakeAt: nextAt(attempt) }
+  const running = begin(attempt, env, timeoutMs)
+  return { ...as(running, claimOf(running)), wakeAt: running.retryAt }
 }
 
 /** Is this the answer to what is running (or was, before a backoff)? The key fences identities and generations. */
@@ -85,7 +107,7 @@ export const answers = (attempt: Attempt, claim: Claim): boolean =>
   attempt.status !== 'idle' && attempt.key === claim.key
 
 /** Is this the very try that is running? */
-export const isRunning = (attempt: Attempt, claim: Claim): attempt is Attempt & { readonly status: 'running' } =>
+export const isRunning = (attempt: Attempt, claim: Claim): attempt is Running =>
   attempt.status === 'running' && attempt.key === claim.key && attempt.count === claim.count
 
 /** Puts it off after a failure. The answer to an older try of the same key changes nothing. */
@@ -110,8 +132,4 @@ export function hurry(attempt: Attempt, now: EpochMs): Attempt {
 /** Stops what was running. What waits goes on waiting: the wish of the server outlives whoever heard it. */
 export const letGo = (attempt: Attempt): Attempt => (attempt.status === 'waiting' ? attempt : IDLE)
 
-export const claimOf = (attempt: Attempt & { readonly status: 'running' }): Claim => ({
-  key: attempt.key,
-  count: attempt.count,
-  until: attempt.retryAt,
-})
+export const claimOf = ({ key, count, retryAt }: Running): Claim => ({ key, count, until: retryAt })

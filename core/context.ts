@@ -1,19 +1,7 @@
 // Machine: attributes of the conversation. Owns merging, limits, coalescing and what is still to be told to the platform.
 // Leaves to others: how a platform carries them, and the guard for personal data.
 
-import {
-  type Attempt,
-  begin,
-  type Claim,
-  claimOf,
-  type Env,
-  fail,
-  hurry,
-  IDLE,
-  isDue,
-  isRunning,
-  nextAt,
-} from './attempt.ts'
+import { type Attempt, type Claim, due, type Env, fail, hurry, IDLE, isDue, isRunning, type Plan } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Limits } from './ports.ts'
 import type { AttributeDelta, Attributes, EpochMs } from './wire.ts'
@@ -186,26 +174,15 @@ const isMine = ({ attempt }: Context, claim: Claim): boolean => isRunning(attemp
 const after = (at: EpochMs, waitMs: number, now: EpochMs): EpochMs => (at > now ? now : at + waitMs)
 
 /** Says what is to be pushed now. A burst shares one update; a retry sends what has come since, too. */
-export function plan(
-  context: Context,
-  isOpen: boolean,
-  env: Env,
-): { state: Context; action?: PushAction; wakeAt?: EpochMs } {
+export function plan(context: Context, isOpen: boolean, env: Env): Plan<Context, PushAction> {
   const delta: AttributeDelta = { ...context.sending, ...context.dirty }
   if (!isOpen || isEmpty(delta)) return { state: context }
-  const { attempt } = context
-  if (!isDue(attempt, env)) {
-    const wakeAt = nextAt(attempt)
-    return wakeAt === undefined ? { state: context } : { state: context, wakeAt }
-  }
+  const { attempt, version } = context
   const windowEndsAt = after(context.changedAt, CONTEXT_WINDOW_MS, env.now)
   const openAt = Math.max(windowEndsAt, after(context.pushedAt, CONTEXT_INTERVAL_MS, env.now))
-  if (env.now < openAt) return { state: context, wakeAt: openAt }
-  const next = begin(attempt, env, CONTEXT_TIMEOUT_MS)
-  const state: Context = { ...context, sending: delta, dirty: {}, attempt: next, pushedAt: env.now }
-  return {
-    state,
-    action: { type: 'push', claim: claimOf(next), delta, version: context.version },
-    wakeAt: next.retryAt,
-  }
+  if (isDue(attempt, env) && env.now < openAt) return { state: context, wakeAt: openAt }
+  return due(context, attempt, env, CONTEXT_TIMEOUT_MS, (next, claim) => ({
+    state: { ...context, sending: delta, dirty: {}, attempt: next, pushedAt: env.now },
+    action: { type: 'push', claim, delta, version },
+  }))
 }

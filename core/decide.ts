@@ -60,9 +60,9 @@ export interface Decision {
   readonly replies: readonly (Reply | undefined)[]
   readonly actions: readonly Action[]
   readonly problems: readonly Problem[]
-  readonly wakeAt?: EpochMs
+  readonly wakeAt?: EpochMs | undefined
   /** The visitor is gone: nothing else is to be done for them than the wipe. */
-  readonly isGone?: true
+  readonly isGone?: true | undefined
 }
 
 const DURABLE: readonly Input['type'][] = ['opened', 'identified', 'joining', 'refreshed']
@@ -136,8 +136,7 @@ export function decide(view: View, inputs: readonly Input[], wanted: Wanted, set
     : undefined
   const writes = writesOf(draft)
   const { actions, problems } = draft
-  const decision = { writes, slots: writes.slots, replies, actions, problems, ...(isGone && { isGone }) }
-  return wakeAt === undefined ? decision : { ...decision, wakeAt }
+  return { writes, slots: writes.slots, replies, actions, problems, wakeAt, isGone }
 }
 
 function plan(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undefined {

@@ -1,19 +1,7 @@
 // Machine: the right to act with an access token. Owns when a refresh is due, under which key, and what its answer changes.
 // Leaves to others: what a token looks like (it is sealed here), how it is sent, and what the visitor is told.
 
-import {
-  type Attempt,
-  answers,
-  begin,
-  type Claim,
-  claimOf,
-  type Env,
-  fail,
-  hurry,
-  IDLE,
-  isDue,
-  nextAt,
-} from './attempt.ts'
+import { type Attempt, answers, type Claim, due, type Env, fail, hurry, IDLE, type Plan } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
 import type { EpochMs } from './wire.ts'
 
@@ -180,11 +168,7 @@ export function isUsable(lease: Lease, now: EpochMs): lease is Lease & { status:
  *
  * @param isFirstOurs the first token is to be had like every other, and not by opening a session
  */
-export function plan(
-  lease: Lease,
-  env: Env,
-  isFirstOurs = false,
-): { state: Lease; action?: RefreshAction; wakeAt?: EpochMs } {
+export function plan(lease: Lease, env: Env, isFirstOurs = false): Plan<Lease, RefreshAction> {
   if (lease.status === 'lost' || (lease.status === 'none' && !isFirstOurs)) return { state: lease }
   const { refresh: former = IDLE } = lease
   if (lease.status === 'held' && former.status === 'idle') {
@@ -192,14 +176,8 @@ export function plan(
     const isClockBack = env.now < lease.receivedAt - REFRESH_MARGIN_MS
     if (!lease.isSpent && !isClockBack && env.now < lease.refreshAt) return { state: lease, wakeAt: lease.refreshAt }
   }
-  if (!isDue(former, env)) return withWake(lease, nextAt(former))
-  const refresh = begin(former, env, REFRESH_TIMEOUT_MS)
-  const sealed = lease.status === 'held' ? lease.grant.refresh : undefined
-  return {
+  return due(lease, former, env, REFRESH_TIMEOUT_MS, (refresh, claim) => ({
     state: { ...lease, refresh },
-    action: { type: 'refresh', claim: claimOf(refresh), refresh: sealed },
-    wakeAt: refresh.retryAt,
-  }
+    action: { type: 'refresh', claim, refresh: lease.status === 'held' ? lease.grant.refresh : undefined },
+  }))
 }
-
-const withWake = (state: Lease, wakeAt: EpochMs | undefined) => (wakeAt === undefined ? { state } : { state, wakeAt })

@@ -1,7 +1,7 @@
 // The leases of a deployment beside the one of its session: each with a name, a place of use and a source of its own.
 // One lease by itself is the business of lease.ts; which of them is due in a turn, and who is asked, is decided here.
 
-import { type Claim, type Env, hurry } from './attempt.ts'
+import { type Claim, type Env, hurry, type Plan } from './attempt.ts'
 import { isUsable, type Lease, NO_LEASE, plan, type RefreshAction } from './lease.ts'
 import type { Outcome, PlainGrant, Platform } from './ports.ts'
 import type { EpochMs } from './wire.ts'
@@ -118,11 +118,7 @@ export interface AskAction {
   readonly claim: Claim
 }
 
-export interface LeasePlan {
-  readonly state: Lease
-  readonly action?: RefreshAction | AskAction
-  readonly wakeAt?: EpochMs
-}
+export type LeasePlan = Plan<Lease, RefreshAction | AskAction>
 
 /** Says what is due for one lease. Without a tab nobody can be asked, and it waits. */
 export function planLease(spec: LeaseSpec, lease: Lease, env: Env, isNeeded: boolean, hasTab: boolean): LeasePlan {
@@ -130,11 +126,10 @@ export function planLease(spec: LeaseSpec, lease: Lease, env: Env, isNeeded: boo
   const asks = spec.refresh === 'callback' || (spec.refresh === 'grant' && !hasGrant)
   const isIdle = spec.isOnDemand || (asks && spec.isOptional)
   if ((asks && !hasTab) || (isIdle && !isNeeded)) return { state: lease }
-  const { state, action, wakeAt } = plan(lease, env, true)
-  const wake = wakeAt === undefined ? {} : { wakeAt }
-  if (action === undefined) return { state, ...wake }
-  const { claim } = action
-  return { state, action: asks ? { type: 'ask', lease: spec.name, claim } : { ...action, lease: spec.name }, ...wake }
+  const planned = plan(lease, env, true)
+  const { action } = planned
+  const named = action && { ...action, lease: spec.name }
+  return { ...planned, action: asks && named ? { type: 'ask', lease: spec.name, claim: named.claim } : named }
 }
 
 /** A tab offers to supply what is asked for. The first offer of each try is taken; a repeat of it is, too. */

@@ -1,9 +1,8 @@
 // Machine: what was delivered and read. Owns how far the other side has come with this visitor's messages, as the platform
 // says, and what the platform is to be told of the visitor: one number each, whatever the number of messages.
 
-import { answers, type Attempt, begin, type Claim, claimOf, type Env, fail, IDLE, isDue, nextAt } from './attempt.ts'
+import { answers, type Attempt, type Claim, due, type Env, fail, IDLE, type Plan } from './attempt.ts'
 import type { Row } from './transcript.ts'
-import type { EpochMs } from './wire.ts'
 
 /** Up to which message everything has arrived at a side, and up to which it has been read. */
 export interface Mark {
@@ -78,22 +77,12 @@ export function told(
 }
 
 /** Says whether the platform is to be told now. */
-export function plan(
-  marks: Marks,
-  conversationId: string,
-  env: Env,
-): { state: Marks; action?: MarkAction; wakeAt?: EpochMs } {
+export function plan(marks: Marks, conversationId: string, env: Env): Plan<Marks, MarkAction> {
   if (marks.seen <= marks.told) return { state: marks }
-  if (!isDue(marks.telling, env)) {
-    const wakeAt = nextAt(marks.telling)
-    return wakeAt === undefined ? { state: marks } : { state: marks, wakeAt }
-  }
-  const telling = begin(marks.telling, env, MARK_TIMEOUT_MS)
-  return {
+  return due(marks, marks.telling, env, MARK_TIMEOUT_MS, (telling, claim) => ({
     state: { ...marks, telling },
-    action: { type: 'mark', claim: claimOf(telling), conversationId, seq: marks.seen },
-    wakeAt: telling.retryAt,
-  }
+    action: { type: 'mark', claim, conversationId, seq: marks.seen },
+  }))
 }
 
 /** How far a confirmed message has come. */

@@ -1,11 +1,11 @@
 // Machine, second half: which of the three phases of a session is due now (discover, validate, merge).
 // The states and what changes them are in session.ts.
 
-import { type Attempt, begin, type Claim, claimOf, type Env, isDue, nextAt } from './attempt.ts'
+import { type Attempt, type Claim, due, type Env, isDue, type Plan } from './attempt.ts'
 import { doubted, isJoining } from './joining.ts'
 import { type Asked, CLOSED, isOver, needsOpening, type Session } from './session.ts'
 import type { Sealed } from './lease.ts'
-import type { Attributes, EpochMs } from './wire.ts'
+import type { Attributes } from './wire.ts'
 
 export interface OpenAction {
   readonly type: 'open'
@@ -36,11 +36,7 @@ export const CONNECT_TIMEOUT_MS = 15_000
 /** It waits for whatever may still set the cookie, and then takes its own time. */
 export const PART_TIMEOUT_MS = 35_000
 
-export interface SessionPlan {
-  readonly state: Session
-  readonly action?: OpenAction | MakeAction | ConnectAction | PartAction
-  readonly wakeAt?: EpochMs
-}
+export type SessionPlan = Plan<Session, OpenAction | MakeAction | ConnectAction | PartAction>
 
 /** What the rest of the state allows: who else wants something, and with which credentials. */
 export interface Gate {
@@ -77,44 +73,28 @@ export function plan(session: Session, gate: Gate, env: Env): SessionPlan {
 }
 
 /** Tells the service that a visitor is gone. A cookie goes on naming them until then, so nobody else is opened with it. */
-export function planFarewell(session: Session & { readonly farewell: Attempt }, env: Env): SessionPlan {
-  if (!isDue(session.farewell, env)) return later(session, session.farewell)
-  const farewell = begin(session.farewell, env, PART_TIMEOUT_MS)
-  return {
+export const planFarewell = (session: Session & { readonly farewell: Attempt }, env: Env): SessionPlan =>
+  due(session, session.farewell, env, PART_TIMEOUT_MS, (farewell, claim) => ({
     state: { ...session, farewell },
-    action: { type: 'part', claim: claimOf(farewell), will: session.will ?? null },
-    wakeAt: farewell.retryAt,
-  }
-}
+    action: { type: 'part', claim, will: session.will ?? null },
+  }))
 
-const later = (state: Session, attempt: Attempt): SessionPlan => {
-  const wakeAt = nextAt(attempt)
-  return wakeAt === undefined ? { state } : { state, wakeAt }
-}
-
-function open(session: Session, env: Env): SessionPlan {
-  if (!isDue(session.opening, env)) return later(session, session.opening)
-  const opening = begin(session.opening, env, OPEN_TIMEOUT_MS)
-  const action: OpenAction = { type: 'open', claim: claimOf(opening), conversationId: session.conversation?.id ?? null }
-  return { state: { ...session, opening }, action, wakeAt: opening.retryAt }
-}
+const open = (session: Session, env: Env): SessionPlan =>
+  due(session, session.opening, env, OPEN_TIMEOUT_MS, (opening, claim) => ({
+    state: { ...session, opening },
+    action: { type: 'open', claim, conversationId: session.conversation?.id ?? null },
+  }))
 
 /** A key stands for one request: until its outcome is known every try asks for the same, whatever has changed since. */
-function make(session: Session, { attributes }: Gate, env: Env): SessionPlan {
-  if (!isDue(session.making, env)) return later(session, session.making)
-  const making = begin(session.making, env, OPEN_TIMEOUT_MS)
-  const former = session.making.status === 'idle' ? null : session.asked
-  const asked = former ?? { previousId: session.conversation?.id ?? null, routing: session.routing, attributes }
-  return {
-    state: { ...session, making, asked },
-    action: { type: 'make', claim: claimOf(making), ...asked },
-    wakeAt: making.retryAt,
-  }
-}
+const make = (session: Session, { attributes }: Gate, env: Env): SessionPlan =>
+  due(session, session.making, env, OPEN_TIMEOUT_MS, (making, claim) => {
+    const former = session.making.status === 'idle' ? null : session.asked
+    const asked = former ?? { previousId: session.conversation?.id ?? null, routing: session.routing, attributes }
+    return { state: { ...session, making, asked }, action: { type: 'make', claim, ...asked } }
+  })
 
-function connect(session: Session, conversationId: string, env: Env): SessionPlan {
-  if (!isDue(session.stream.attempt, env)) return later(session, session.stream.attempt)
-  const attempt = begin(session.stream.attempt, env, CONNECT_TIMEOUT_MS)
-  const action: ConnectAction = { type: 'connect', claim: claimOf(attempt), conversationId }
-  return { state: { ...session, stream: { ...CLOSED, attempt } }, action, wakeAt: attempt.retryAt }
-}
+const connect = (session: Session, conversationId: string, env: Env): SessionPlan =>
+  due(session, session.stream.attempt, env, CONNECT_TIMEOUT_MS, (attempt, claim) => ({
+    state: { ...session, stream: { ...CLOSED, attempt } },
+    action: { type: 'connect', claim, conversationId },
+  }))

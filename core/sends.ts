@@ -26,7 +26,7 @@ export interface OutboxPlan {
   readonly state: Outbox
   readonly puts: readonly Entry[]
   readonly actions: readonly (SendAction | AttachAction)[]
-  readonly wakeAt?: EpochMs
+  readonly wakeAt?: EpochMs | undefined
 }
 
 /**
@@ -84,7 +84,7 @@ export function plan(
     actions.push({ type: 'send', lane: name, claim: claimOf(attempt), entries: fresh })
     wakeAt = earliest(wakeAt, attempt.retryAt)
   }
-  return wakeAt === undefined ? { state, puts, actions } : { state, puts, actions, wakeAt }
+  return { state, puts, actions, wakeAt }
 }
 
 /** What may be sent of a run, in one attempt, and the entries that are too old for it, set aside. */

@@ -5,14 +5,14 @@ import {
   type Attempt,
   begin,
   type Claim,
+  due,
   claimOf,
   type Env,
   fail,
   hurry,
   IDLE,
-  isDue,
   letGo,
-  nextAt,
+  type Plan,
 } from './attempt.ts'
 import type { AttachmentView, EpochMs, Metadata, Role } from './wire.ts'
 
@@ -218,26 +218,16 @@ const mark = (state: Transcript, before: Transcript, env: Env): Transcript =>
   isComplete(state) ? state : { ...state, gapSince: isComplete(before) ? env.now : state.gapSince }
 
 /** Says whether what is missing must be fetched now. */
-export function plan(
-  transcript: Transcript,
-  isOpen: boolean,
-  env: Env,
-): { state: Transcript; action?: BackfillAction; wakeAt?: EpochMs } {
+export function plan(transcript: Transcript, isOpen: boolean, env: Env): Plan<Transcript, BackfillAction> {
   if (!isOpen || isComplete(transcript)) return { state: transcript }
   const openAt = transcript.gapSince + REORDER_WINDOW_MS
   const isWaiting = transcript.fetch.status === 'idle' && env.now < openAt && env.now >= transcript.gapSince
   if (isWaiting) return { state: transcript, wakeAt: openAt }
-  if (!isDue(transcript.fetch, env)) {
-    const wakeAt = nextAt(transcript.fetch)
-    return wakeAt === undefined ? { state: transcript } : { state: transcript, wakeAt }
-  }
-  const fetch = begin(transcript.fetch, env, BACKFILL_TIMEOUT_MS)
   const { conversationId, cursor } = transcript
-  return {
+  return due(transcript, transcript.fetch, env, BACKFILL_TIMEOUT_MS, (fetch, claim) => ({
     state: { ...transcript, fetch, askedSeq: cursor.seq },
-    action: { type: 'backfill', claim: claimOf(fetch), conversationId, afterId: cursor.id },
-    wakeAt: fetch.retryAt,
-  }
+    action: { type: 'backfill', claim, conversationId, afterId: cursor.id },
+  }))
 }
 
 /** Was this written by us? What is not is put aside unread, and fetched again. */
