@@ -46,12 +46,12 @@ export function createGuard(config: GuardConfig = {}): Guard {
     throw new TypeError('A rule of the guard must be "refuse", "hash" or "allow".')
   if (rules.includes('hash') && hashKey.length < HASH_KEY_CHARS_MIN)
     throw new TypeError(`The guard cannot hash without a "hashKey" of at least ${HASH_KEY_CHARS_MIN} characters.`)
-  const own = Object.entries(patterns).map(([kind, pattern]) => [kind, patternOf(kind, pattern)] as const)
+  const own = Object.entries(patterns).map(([kind, pattern]) => ({ kind, pattern: patternOf(kind, pattern) }))
   return {
     hashKey,
     textRule: text,
     ruleOf: (name) => (Object.hasOwn(keys, name) ? (keys[name] as GuardRule) : fallback),
-    find: (value) => (own.length === 0 ? findKnown(value) : apart([...findKnown(value), ...findOwn(value, own)])),
+    find: (value) => apart([...findKnown(value), ...own.flatMap(({ kind, pattern }) => matches(value, kind, pattern))]),
   }
 }
 
@@ -63,13 +63,6 @@ function patternOf(kind: string, pattern: string | RegExp): RegExp {
     throw new TypeError(`The pattern "${kind}" of the guard is no regular expression.`)
   }
 }
-
-const findOwn = (text: string, own: readonly (readonly [string, RegExp])[]): Find[] =>
-  own.flatMap(([kind, pattern]) =>
-    [...text.matchAll(pattern)]
-      .filter(([match]) => match !== '')
-      .map(({ index, 0: match }) => ({ kind, start: index, end: index + match.length })),
-  )
 
 /** The earlier one wins, and of two that begin together the longer. */
 function apart(finds: Find[]): Find[] {
@@ -122,7 +115,9 @@ const JWT = /(?<![\w-])eyJ[\w-]{8,}\.\.?[\w-]{8,}\.[\w-]*(?:\.[\w-]*)*/g
 const BEARER = /\b(?:[Bb]earer|BEARER)[ \t:="']+(?=[\w.~+/-]{0,64}(?:\d|[a-z][A-Z]))[\w.~+/-]{12,}=*/g
 
 const matches = (text: string, kind: string, pattern: RegExp): Find[] =>
-  [...text.matchAll(pattern)].map(({ index, 0: match }) => ({ kind, start: index, end: index + match.length }))
+  [...text.matchAll(pattern)]
+    .map(({ index, 0: match }) => ({ kind, start: index, end: index + match.length }))
+    .filter(({ start, end }) => end > start)
 
 const isDigit = (code: number): boolean => code >= 48 && code <= 57
 const isLetter = (code: number): boolean => (code | 32) >= 97 && (code | 32) <= 122
@@ -257,11 +252,13 @@ function weigh(digits: string, weight: 2 | 3): number {
   return sum
 }
 
-/** Country and length of every IBAN. @see https://www.swift.com/standards/data-standards/iban-international-bank-account-number */
+/** Every length of an IBAN, and the countries that have it. @see https://www.swift.com/standards/data-standards/iban-international-bank-account-number */
 const IBANS =
-  'AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22DJ27DK18DO28EE20EG29ES24FI18FK18FO18FR27GB22GE22GI23GL18GR27GT28HN28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32LI21LT20LU20LV21LY25MC27MD24ME22MK19MN20MR27MT31MU30NI28NL18NO15OM23PK24PL28PS29PT25QA29RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SO23ST25SV28TL23TN24TR26UA29VA22VG24XK20YE30'
+  '15NO16BE18DKFIFKFOGLNLSD19MKSI20ATBAEEKZLTLUMNXK21CHHRLILV22BGBHCRDEGBGEIEMERSVA23AEGIILIQOMSOTL24ADCZESMDPKROSASESKTNVG25LYPTST26ISTR27BIDJFRGRITMCMRSM28ALAZBYCYDOGTHNHULBNIPLSV29BREGPSQAUA30JOKWMUYE31MTSC32LC33RU'
 const IBAN_LENGTHS = new Map(
-  [...IBANS.matchAll(/(..)(\d\d)/g)].map(([, country = '', length]) => [country, Number(length)]),
+  [...IBANS.matchAll(/(\d\d)(\D+)/g)].flatMap(([, length, countries = '']) =>
+    [...countries.matchAll(/../g)].map(([country]) => [country, Number(length)]),
+  ),
 )
 
 /** Two letters and the check digits begin here: as many characters as the country has make an IBAN. */
