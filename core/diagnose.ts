@@ -16,17 +16,13 @@ export interface Circumstances {
 
 export function reportOf(slots: Slots, at: Circumstances): Report {
   const { session, lease, transcript, context } = slots
-  const findings = CHECKS.flatMap((check) => check(slots, at) ?? [])
   return {
     at: at.now,
     version: VERSION,
     protocol: PROTOCOL_VERSION,
     incarnation: at.incarnation,
     phase: phaseOf(slots, at.now),
-    findings:
-      findings.length > 0
-        ? findings
-        : [{ code: 'HEALTHY', severity: 'ok', text: 'Nothing that is stored points to a problem.' }],
+    findings: findingsIn(slots, at),
     figures: {
       ...countsIn(slots),
       bytes: slots.outbox.bytes,
@@ -44,48 +40,43 @@ export function reportOf(slots: Slots, at: Circumstances): Report {
   }
 }
 
-type Check = (slots: Slots, at: Circumstances) => Finding | undefined
-
-const warning = (code: string, text: string): Finding => ({ code, severity: 'warning', text })
-const error = (code: string, text: string): Finding => ({ code, severity: 'error', text })
-
-const CHECKS: readonly Check[] = [
-  (_, at) =>
-    at.storage === 'memory'
-      ? warning('STORAGE_MEMORY', 'Storage is blocked or failed: messages do not survive the end of the worker.')
-      : undefined,
-  (_, at) =>
-    at.hasPump
-      ? undefined
-      : warning('PUMP_ELSEWHERE', 'Another worker or tab holds the right to use the network for this deployment.'),
-  ({ lease }) =>
-    lease.status === 'lost'
-      ? error('LEASE_LOST', 'The service refused the session: authenticate again or start anew. The outbox is kept.')
-      : undefined,
-  ({ session }) =>
-    session.refusal === null
-      ? undefined
-      : error(session.refusal, 'The service refuses to open a session: check the deployment name and the service URL.'),
-  ({ outbox }) =>
-    outbox.dead > 0
-      ? warning('OUTBOX_DEAD', `${outbox.dead} messages were refused: retry, edit or discard them.`)
-      : undefined,
-  ({ outbox }) =>
-    outbox.stale > 0
-      ? warning('OUTBOX_STALE', `${outbox.stale} messages are held because they are old: retry or discard them.`)
-      : undefined,
-  (slots) => {
-    const { parked = 0 } = countsIn(slots)
-    return parked > 0
-      ? warning('OUTBOX_PARKED', `${parked} messages wait for a conversation that is over: retry or discard them.`)
-      : undefined
-  },
-  ({ session, transcript }) =>
-    session.stream.isOpen && !isComplete(transcript)
-      ? warning('TRANSCRIPT_GAP', 'Messages are missing in the transcript and are being fetched.')
-      : undefined,
-  ({ session }) =>
-    session.tabs > 0 && !session.stream.isOpen
-      ? warning('STREAM_DOWN', 'There is no live connection at the moment.')
-      : undefined,
-]
+/** What is looked at: is it so, and what is it then? Without a severity it is a warning. */
+function findingsIn(slots: Slots, { storage, hasPump }: Circumstances): readonly Finding[] {
+  const { session, lease, transcript, outbox } = slots
+  const { dead, stale } = outbox
+  const { parked = 0 } = countsIn(slots)
+  const { isOpen } = session.stream
+  const looks: readonly [isSo: boolean, code: string, text: string, severity?: Finding['severity']][] = [
+    [
+      storage === 'memory',
+      'STORAGE_MEMORY',
+      'Storage is blocked or failed: messages do not survive the end of the worker.',
+    ],
+    [!hasPump, 'PUMP_ELSEWHERE', 'Another worker or tab holds the right to use the network for this deployment.'],
+    [
+      lease.status === 'lost',
+      'LEASE_LOST',
+      'The service refused the session: authenticate again or start anew. The outbox is kept.',
+      'error',
+    ],
+    [
+      session.refusal !== null,
+      session.refusal ?? '',
+      'The service refuses to open a session: check the deployment name and the service URL.',
+      'error',
+    ],
+    [dead > 0, 'OUTBOX_DEAD', `${dead} messages were refused: retry, edit or discard them.`],
+    [stale > 0, 'OUTBOX_STALE', `${stale} messages are held because they are old: retry or discard them.`],
+    [parked > 0, 'OUTBOX_PARKED', `${parked} messages wait for a conversation that is over: retry or discard them.`],
+    [
+      isOpen && !isComplete(transcript),
+      'TRANSCRIPT_GAP',
+      'Messages are missing in the transcript and are being fetched.',
+    ],
+    [session.tabs > 0 && !isOpen, 'STREAM_DOWN', 'There is no live connection at the moment.'],
+  ]
+  const found = looks.filter(([isSo]) => isSo)
+  return found.length > 0
+    ? found.map(([, code, text, severity = 'warning']) => ({ code, severity, text }))
+    : [{ code: 'HEALTHY', severity: 'ok', text: 'Nothing that is stored points to a problem.' }]
+}
