@@ -75,14 +75,8 @@ function changesOf(values: Attributes, delta: AttributeDelta): AttributeDelta {
 }
 
 /** How many bytes the values take as UTF-8 JSON with sorted keys. */
-export function bytesOf(values: Attributes): number {
-  let bytes = 0
-  for (const char of JSON.stringify(merge(values, {}))) {
-    const point = char.codePointAt(0) ?? 0
-    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
-  }
-  return bytes
-}
+export const bytesOf = (values: Attributes): number =>
+  encodeURIComponent(JSON.stringify(merge(values, {}))).replace(/%../g, '.').length
 
 /** Says what is wrong with a change, before anything is stored. Nothing is ever truncated. */
 export function refusalOf(
