@@ -66,7 +66,8 @@ export class Performer {
   async #run(action: Action, slots: Slots): Promise<void> {
     const { platform } = this.#ports
     const report = this.#report
-    const conversationId = slots.session.conversation?.id ?? ''
+    const { conversation: former } = slots.session
+    const conversationId = former?.id ?? ''
     switch (action.type) {
       case 'probe':
         return this.stream.probe()
@@ -91,34 +92,22 @@ export class Performer {
       }
       case 'attach':
         return this.#attach(action, slots)
-      case 'make': {
-        const { claim, previousId, routing, attributes } = action
-        const former = slots.session.conversation
-        const ask = (token: string) => platform.make({ key: claim.key, token, previousId, routing, attributes, former })
-        return this.#call(slots, claim, ask, (outcome, generation) =>
-          report({ type: 'made', claim, outcome, generation }),
+      case 'make':
+        return this.#call(slots, action, 'made', (token) =>
+          platform.make({ ...action, key: action.claim.key, token, former }),
         )
-      }
-      case 'push': {
-        const { claim, delta, version } = action
-        const ask = (token: string) => platform.push({ token, conversationId, delta, version })
-        return this.#call(slots, claim, ask, (outcome, generation) =>
-          report({ type: 'pushed', claim, outcome, generation, conversationId }),
+      case 'push':
+        return this.#call(slots, action, 'pushed', (token) => platform.push({ ...action, token, conversationId }))
+      case 'mark':
+        return this.#call(
+          slots,
+          action,
+          'marked',
+          async (token) => (await platform.mark?.({ ...action, token })) ?? TAKEN,
         )
-      }
-      case 'mark': {
-        const ask = async (token: string) => (await platform.mark?.({ token, ...action })) ?? TAKEN
-        return this.#call(slots, action.claim, ask, (outcome, generation) =>
-          report({ ...action, type: 'marked', outcome, generation }),
-        )
-      }
       case 'backfill': {
-        const { claim, conversationId, afterId } = action
         const tokens = await this.#others(slots)
-        const ask = (token: string) => this.#calls.backfill({ token, conversationId, afterId, ...tokens })
-        return this.#call(slots, claim, ask, (outcome, generation) =>
-          report({ type: 'backfilled', claim, outcome, generation, conversationId }),
-        )
+        return this.#call(slots, action, 'backfilled', (token) => this.#calls.backfill({ ...action, token, ...tokens }))
       }
     }
   }
@@ -143,16 +132,19 @@ export class Performer {
     return outcome
   }
 
-  async #call<T>(
+  /** Calls with the token of the session, and reports what came of it beside what was asked for. */
+  async #call(
     slots: Slots,
-    claim: Claim,
-    ask: (token: string) => Promise<Outcome<T>>,
-    give: (outcome: Outcome<T>, generation: number) => void,
+    action: Action & { readonly claim: Claim },
+    type: 'made' | 'pushed' | 'marked' | 'backfilled',
+    ask: (token: string) => Promise<Outcome<unknown>>,
   ): Promise<void> {
     const token = await this.tokens.of(slots)
-    if (this.#isOver(claim)) return
-    if (isLack(token)) return give(token, slots.lease.generation)
-    give(dated(await ask(token.value), slots), token.generation)
+    if (this.#isOver(action.claim)) return
+    const outcome = isLack(token) ? token : dated(await ask(token.value), slots)
+    const { generation } = isLack(token) ? slots.lease : token
+    const conversationId = slots.session.conversation?.id ?? ''
+    this.#report({ conversationId, ...action, type, outcome, generation } as Input)
   }
 
   /** What the further leases hold. One whose token was in the memory of a former worker has to be fetched again. */
