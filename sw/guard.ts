@@ -41,20 +41,26 @@ export function screenOf(config: GuardConfig | false | undefined): Screen | unde
   }
   return (command) => {
     if (!isTouched(guard, command)) return { command, refused: NONE }
-    switch (command.type) {
-      case 'set-context':
-        return clean(command.delta).then((delta) => ({ command: { ...command, delta }, refused: NONE }))
-      case 'route':
-      case 'start-new':
-        return clean(command.routing ?? {}).then((routing) => ({ command: { ...command, routing }, refused: NONE }))
-      case 'edit':
-        return message(command.message).then((one) => ({ command: { ...command, message: one }, refused: NONE }))
-      case 'enqueue':
-        return screenAll(command, message)
-    }
-    return { command, refused: NONE }
+    if (command.type === 'enqueue') return screenAll(command, message)
+    const cleaned =
+      command.type === 'edit'
+        ? message(command.message).then((one) => ({ message: one }))
+        : clean(valuesIn(command)).then((values) => ({
+            [command.type === 'set-context' ? 'delta' : 'routing']: values,
+          }))
+    return cleaned.then((part) => ({ command: { ...command, ...part } as Change, refused: NONE }))
   }
 }
+
+const valuesIn = (command: Change): Values =>
+  (command.type === 'set-context'
+    ? command.delta
+    : command.type === 'route' || command.type === 'start-new'
+      ? command.routing
+      : undefined) ?? {}
+
+const messagesIn = (command: Change): readonly OutboundMessage[] =>
+  command.type === 'enqueue' ? command.messages : command.type === 'edit' ? [command.message] : []
 
 /** Each message has an outcome of its own: one that is refused keeps nothing from the others. */
 async function screenAll(
@@ -73,20 +79,16 @@ async function screenAll(
 
 /** Is there anything in it that a rule is about? Most commands hold nothing, and pass at once. */
 function isTouched(guard: Guard, command: Change): boolean {
-  const holds = (values: Values | undefined): boolean =>
-    values !== undefined &&
+  const holds = (values: Values): boolean =>
     Object.entries(values).some(
       ([name, value]) =>
         guard.find(name).length > 0 || (guard.ruleOf(name) !== 'allow' && guard.find(`${value}`).length > 0),
     )
-  const says = ({ text, metadata, attachments = [] }: OutboundMessage): boolean =>
+  const says = ({ text, metadata = {}, attachments = [] }: OutboundMessage): boolean =>
     holds(metadata) ||
     (guard.textRule !== 'allow' &&
       [text, ...attachments.map(({ name }) => name)].some((it) => guard.find(it).length > 0))
-  if (command.type === 'set-context') return holds(command.delta)
-  if (command.type === 'start-new' || command.type === 'route') return holds(command.routing)
-  if (command.type === 'edit') return says(command.message)
-  return command.type === 'enqueue' && command.messages.some(says)
+  return holds(valuesIn(command)) || messagesIn(command).some(says)
 }
 
 const refusal = (what: string, kind: string): HoldfastError =>
