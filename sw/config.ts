@@ -40,7 +40,7 @@ export type PlatformMaker = (options: JsonPlatform) => PlatformFactory
 const FETCH_TIMEOUT_MS = 10_000
 /** So long after a start with a kept configuration it is fetched again. */
 const REFETCH_AFTER_MS = 2_000
-const VAULTS = ['broker', 'persistent', 'memory']
+const VAULTS: readonly unknown[] = ['broker', 'persistent', 'memory']
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
 /** A misspelt name must not leave a shared device unprotected. */
@@ -56,6 +56,18 @@ const isLifetimes = (value: unknown): boolean =>
   Object.entries(value).every(([name, one]) =>
     name === 'attributes' ? isObject(one) && Object.values(one).every(isTime) : name === 'transcriptMs' && isTime(one),
   )
+
+/** What a deployment may say beside its platform: what is right, and what is said of what is not. */
+const FIELDS: readonly [
+  name: 'vault' | 'guard' | 'sharedDevice' | 'lifetimes',
+  isRight: (value: unknown) => boolean,
+  what: string,
+][] = [
+  ['vault', (value) => VAULTS.includes(value), `a "vault" that is none of: ${VAULTS.join(', ')}`],
+  ['guard', (value) => value === false || isObject(value), 'a "guard" that is neither an object nor false'],
+  ['sharedDevice', isSharing, 'a "sharedDevice" that is neither true nor false nor intervals above 0'],
+  ['lifetimes', isLifetimes, '"lifetimes" that are no "attributes" or "transcriptMs" above 0'],
+]
 
 const invalid = (reason: string): HoldfastError =>
   new HoldfastError('CONFIG_INVALID', `The configuration cannot be used: ${reason}`)
@@ -76,27 +88,18 @@ export function parseConfig(
         `deployment "${name}" needs a "platform" with "url" (or "domain") and a "type" of: ${Object.keys(makers).join(', ')}.`,
       )
     }
-    if (entry.vault !== undefined && !VAULTS.includes(entry.vault)) {
-      throw invalid(`deployment "${name}" has a "vault" that is none of: ${VAULTS.join(', ')}.`)
-    }
-    const { vault, timings, guard, sharedDevice, lifetimes, encryption: isEncrypted = false } = entry
-    if (guard !== undefined && guard !== false && !isObject(guard))
-      throw invalid(`deployment "${name}" has a "guard" that is neither an object nor false.`)
-    if (sharedDevice !== undefined && !isSharing(sharedDevice))
-      throw invalid(`deployment "${name}" has a "sharedDevice" that is neither true nor false nor intervals above 0.`)
-    if (lifetimes !== undefined && !isLifetimes(lifetimes))
-      throw invalid(`deployment "${name}" has "lifetimes" that are no "attributes" or "transcriptMs" above 0.`)
+    const { timings, encryption: isEncrypted = false } = entry
+    const said = FIELDS.filter(([field]) => entry[field] !== undefined)
+    for (const [field, isRight, what] of said)
+      if (!isRight(entry[field])) throw invalid(`deployment "${name}" has ${what}.`)
     if (typeof isEncrypted !== 'boolean' || (isEncrypted && !encryption))
       throw invalid(
         `deployment "${name}" may have "encryption": true only where holdfast-encryption.js is imported first.`,
       )
     deployments[name] = {
       platform: maker(platform),
-      ...(vault === undefined ? {} : { vault }),
+      ...Object.fromEntries(said.map(([field]) => [field, entry[field]])),
       ...(isObject(timings) ? { timings } : {}),
-      ...(guard === undefined ? {} : { guard }),
-      ...(sharedDevice === undefined ? {} : { sharedDevice }),
-      ...(lifetimes && { lifetimes }),
       ...(isEncrypted && encryption ? { encryption } : {}),
     }
   }
