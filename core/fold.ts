@@ -175,10 +175,10 @@ function acked(draft: Draft, { key, conversationId, id, seq, at, generation }: I
   const row: Row = { conversationId, seq, id, role: 'customer', text, at, key, ...more }
   const { conversationId: present, cursor } = draft.slots.transcript
   // Is its place taken? The platform may have come back from an older copy.
-  const said = seq > 0 && seq < cursor.seq ? { type: 'head' as const, seq } : { type: 'received' as const, rows: [row] }
+  const said = seq && seq < cursor.seq ? { type: 'head' as const, seq } : { type: 'received' as const, rows: [row] }
   if (conversationId === present) transcript(draft, said)
   // Without a number of the platform's, and in no log here: its time keeps it apart from others.
-  else draft.rows.push(seq > 0 ? row : { ...row, seq: at })
+  if (conversationId !== present || said.type === 'head') draft.rows.push({ ...row, seq: seq || at })
 }
 
 function refused(draft: Draft, key: string, code: string, reason: string): void {

@@ -135,7 +135,7 @@ export function reduce(transcript: Transcript, input: TranscriptInput, env: Env)
     }
     case 'resync':
       if (!isMine(transcript, input.claim)) return { state: transcript, rows: [] }
-      return { state: restart(transcript, input.claim, env), rows: [], isOther: true }
+      return { state: restart(transcript, input.claim, env), rows: [], ...other(transcript) }
     case 'marked-read':
       return { state: readUpTo(transcript, input.seq), rows: [] }
     case 'woken':
@@ -153,6 +153,8 @@ function readUpTo(transcript: Transcript, seq = transcript.cursor.seq): Transcri
 
 const isMine = ({ fetch }: Transcript, claim: Claim): boolean => fetch.status !== 'idle' && fetch.key === claim.key
 
+/** What stands at the cursor is not in this log, and so is shown no longer. */
+const other = ({ cursor }: Transcript) => ({ endSeq: cursor.seq - 1, isOther: true }) as const
 const BEGINNING = { cursor: { seq: 0, id: '' }, above: [] } as const
 
 /** A platform that does not even know the beginning is asked less and less often. */
@@ -184,17 +186,17 @@ const withHead = (transcript: Transcript, seq: number): Transcript => ({
 
 function receive(transcript: Transcript, rows: readonly Row[], env: Env): TranscriptChange {
   const { conversationId: own, cursor: known } = transcript
-  const isOther = ({ conversationId, seq, id }: Row) =>
-    conversationId === own && seq > 0 && seq === known.seq && id !== known.id
+  const isOwn = ({ conversationId, seq }: Row) => conversationId === own && Number.isInteger(seq) && seq > 0
   // Another message stands where our cursor does: the platform came back from an older copy, and has gone on from there.
-  if (rows.some(isOther))
-    return { state: { ...transcript, ...BEGINNING, fetch: letGo(transcript.fetch) }, rows: [], isOther: true }
+  if (rows.some((row) => isOwn(row) && row.seq === known.seq && row.id !== known.id)) {
+    const state = { ...transcript, ...BEGINNING, fetch: letGo(transcript.fetch) }
+    return { state, rows: rows.filter(isOwn), ...other(transcript) }
+  }
   const fresh: Row[] = []
   let { cursor, headSeq, unread, countedSeq } = transcript
   const above = new Map(transcript.above.map((mark) => [mark.seq, mark]))
   for (const row of rows) {
-    const isForeign = row.conversationId !== transcript.conversationId || !Number.isInteger(row.seq) || row.seq < 1
-    if (isForeign || row.seq <= cursor.seq || above.has(row.seq)) continue
+    if (!isOwn(row) || row.seq <= cursor.seq || above.has(row.seq)) continue
     headSeq = Math.max(headSeq, row.seq)
     if (above.size >= ABOVE_MAX && row.seq > cursor.seq + above.size + 1) continue
     above.set(row.seq, { seq: row.seq, id: row.id, isOthers: row.role !== 'customer' })

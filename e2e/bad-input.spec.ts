@@ -58,35 +58,6 @@ test.describe('what a site hands over', () => {
     expect((await tab.state()).outbox).toEqual({ queued: 0, inflight: 0, dead: 0, stale: 0 })
   })
 
-  test('[PG10] text that no other program likes arrives as it is, once', async ({ world }) => {
-    const tab = await liveTab(world)
-    const odd = [
-      '\u0000',
-      'a\u0000b',
-      '👩‍👩‍👧‍👦',
-      '\u202edesrever',
-      "'; drop table messages; --",
-      '</script>',
-      '\r\n.\r\n',
-      '\uFEFFx',
-    ]
-    const outcomes = await tab.page.evaluate(async (all) => {
-      const receipts = await Promise.all(all.map((text) => globalThis.chat.send(text)))
-      return Promise.all(receipts.map(({ settled }) => settled))
-    }, odd)
-    expect(outcomes.map(({ status }) => status)).toEqual(odd.map(() => 'acked'))
-    expect(await texts(world)).toEqual(odd)
-    expect(await tab.texts()).toEqual(odd)
-  })
-
-  test('[PG10] half of a surrogate pair harms nothing: one message, acknowledged', async ({ world }) => {
-    const tab = await liveTab(world)
-    await tab.page.evaluate(async () => (await globalThis.chat.send('half \ud83d')).settled)
-    await tab.page.evaluate(async () => (await globalThis.chat.send('whole')).settled)
-    expect(await world.record()).toHaveLength(2)
-    expect(await tab.texts()).toHaveLength(2)
-  })
-
   test('[PG10] other wrong arguments are TypeErrors that name what is wrong', async ({ world }) => {
     const tab = await liveTab(world)
     const calls: readonly [() => unknown, RegExp][] = [

@@ -70,6 +70,8 @@ describe('one message', () => {
     await play.enqueue('a')
     await play.turn(play.ack('a', 2))
     expect([await play.keys(), play.slots.transcript.cursor.seq]).toEqual([[], 3])
+    const shown = (await play.store.tail(9, 9)).rows
+    expect(shown.map(({ key }) => key)).toEqual([undefined, 'a', undefined])
     play.now += SECOND
     await play.tick()
     const { claim, afterId } = play.the('backfill')

@@ -211,6 +211,17 @@ test('[TR32] another message where the cursor stands makes everything be read ag
   expect(read.state).toMatchObject({ cursor: { seq: 4, id: 'other 4' }, headSeq: 4, fetch: IDLE })
 })
 
+test('[TR35] what stood at the cursor and above is gone at once, and what the platform put there is kept', () => {
+  const before = fold(EMPTY, received(1, 2, 3, 5))
+  const other = (seq: number) => row(seq, { id: `other ${seq}` })
+  const foreign = row(3, { conversationId: 'c2' })
+  const told = reduce(before, { type: 'received', rows: [other(3), foreign, other(4)] }, env())
+  expect([told.endSeq, told.rows.map(({ id }) => id)]).toEqual([2, ['other 3', 'other 4']])
+  const asked = asking(before)
+  const unknown = reduce(asked, { type: 'resync', claim }, env())
+  expect([unknown.endSeq, unknown.rows]).toEqual([2, []])
+})
+
 test('[TR32] a message of another conversation, or without a number, says nothing of the log', () => {
   const before = fold(EMPTY, received(1, 2))
   for (const change of [
