@@ -122,7 +122,9 @@ export class ConversationStore {
       }
       const attributes = mergeAttributes(present.attributes, delta.attributes)
       const routing = mergeAttributes(present.routing, delta.routing)
-      if (attributes === present.attributes && routing === present.routing) return {}
+      const isSame = attributes === present.attributes && routing === present.routing
+      // What was said on this version, and comes behind, is an older word: it must find another version.
+      if (isSame) return delta.ifVersion === undefined ? {} : { attributes }
       if (Object.keys(attributes).length > ATTRIBUTES_MAX) throw refused('too-many-attributes')
       requireRoutingFits(routing)
       return { attributes, routing }

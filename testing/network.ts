@@ -45,8 +45,6 @@ export class Network implements Cable {
   readonly #service: SimService
   readonly feeds: Feeds
   readonly #traffic: Traffic
-  /** When the newest change of attributes was asked for that has arrived. */
-  #patchedAt = 0
   /** When it was asked last whose the session is, or to join it to somebody. */
   #soughtAt = 0
   readonly sockets = new Set<SimSocket>()
@@ -182,15 +180,14 @@ export class Network implements Cable {
     if (dice.chance(faults.portal))
       return answered({ status: dice.pick([200, 200, 201, 302, 403, 404]), body: PORTAL_PAGE })
     if (request.path.endsWith('/stream/poll')) return this.feeds.poll(request.bearer, request.query, answered)
-    if (request.method === 'PATCH') this.#patchedAt = Math.max(this.#patchedAt, askedAt)
     const answer = handle(this.#service, request)
     this.world.note(`service ${request.method} ${request.path} ${request.key ?? ''} ${answer.status}`)
     answered(answer)
   }
 
   /**
-   * What is not drawn, because nobody can answer for it: a copy that arrives behind a rotation of another key, and a change of
-   * attributes, or a sign-in, that arrives behind what was asked after it was given up.
+   * What is not drawn, because nobody can answer for it: a copy that arrives behind a rotation of another key, and a sign-in
+   * that arrives behind what was asked after it was given up.
    */
   #isHopeless(request: Request, askedAt: number): boolean {
     if (!request.isCopy && this.world.now - askedAt < LATE_MS) return false
@@ -198,8 +195,7 @@ export class Network implements Cable {
     const opening = request.body.refreshKey as string | undefined
     const [key, openedId] = [request.key ?? opening, this.#service.openedBy(opening)]
     if (this.#service.isSpent(typeof token === 'string' ? token : request.cookie, key, openedId)) return true
-    if (isSignIn(request)) return askedAt < this.#soughtAt
-    return request.method === 'PATCH' && askedAt < this.#patchedAt
+    return isSignIn(request) && askedAt < this.#soughtAt
   }
 
   /** One browser has one connection. */

@@ -272,7 +272,8 @@ export class SimService extends SimTokens {
     if (ifVersion !== undefined && ifVersion !== conversation.version) return 'version-conflict'
     const attributes = mergeAttributes(conversation.attributes, delta.attributes)
     const routing = mergeAttributes(conversation.routing, delta.routing)
-    if (attributes === conversation.attributes && routing === conversation.routing) return 'done'
+    const isSame = attributes === conversation.attributes && routing === conversation.routing
+    if (isSame && ifVersion === undefined) return 'done'
     Object.assign(conversation, { attributes, routing, version: conversation.version + 1 })
     this.onChange(conversation, 'state')
     return 'done'

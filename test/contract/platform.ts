@@ -198,6 +198,13 @@ export function platformContract(name: string, open: () => Promise<PlatformWorld
         expect(late).toMatchObject({ conflict: true, attributes: { a: '2' }, version: first.version })
       })
 
+      test('[PL7] a push that changes nothing makes one on the same version late', async () => {
+        const { platform, token, conversationId, version } = await visitor(world, { a: '1' })
+        const push = (b: string | null) => platform.push({ token, conversationId, delta: { b }, version })
+        expect(must(await push(null))).toMatchObject({ conflict: false, attributes: { a: '1' } })
+        expect(must(await push('older'))).toMatchObject({ conflict: true, attributes: { a: '1' } })
+      })
+
       test('[PL8] a backfill gives what is strictly after its cursor, all of it, in order', async () => {
         const { backfill, send, conversationId } = await visitor(world)
         const acks = []

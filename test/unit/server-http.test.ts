@@ -108,7 +108,9 @@ describe('conversations', () => {
     expect((await patch(visitor, id, { customAttributes: { cart: '3' } }, late.headers.get('ETag') ?? '')).status).toBe(
       200,
     )
-    expect((await patch(visitor, id, { customAttributes: { cart: '3' } }, '"3"')).body.version).toBe(3)
+    expect((await patch(visitor, id, { customAttributes: { cart: '3' } })).body.version).toBe(3)
+    expect((await patch(visitor, id, { customAttributes: { cart: '3' } }, '"3"')).body.version).toBe(4)
+    expect((await patch(visitor, id, { customAttributes: { cart: 'older' } }, '"3"')).status).toBe(412)
     expect((await patch(visitor, id, {}, 'nonsense')).status).toBe(400)
   })
 
