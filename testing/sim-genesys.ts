@@ -179,7 +179,8 @@ class GenesysSimulation {
       .then(([answer]) => {
         if (answer === undefined || !('seq' in answer)) return
         this.world.note(`accepted ${text} ${key} as ${answer.seq}`)
-        sent.seq = answer.seq
+        // A repeat of what was sent meanwhile is answered with its place in the conversation, which is another count.
+        if (this.#log.every((said) => said.key !== key)) sent.seq = answer.seq
         this.#sent.set(key, sent)
       })
       .catch(() => {})

@@ -82,7 +82,10 @@ const PLANTED: readonly { readonly is: string; readonly plant: Plant; readonly f
   },
 ]
 
-test.each(Array.from({ length: 40 }, (_, seed) => seed + 1))(
+/** A repeat was answered with its place in the history, and the judge took that for its place in the queue. */
+const MISJUDGED = 23002733
+
+test.each([...Array.from({ length: 40 }, (_, seed) => seed + 1), MISJUDGED])(
   '[SIM40] seed %i on the Genesys platform',
   async (seed) => {
     const run = await simulateGenesys(seed)
