@@ -27,6 +27,7 @@ const caller = { protocol: PROTOCOL_VERSION, deployment: 'bench', tab: 'bench', 
 const host = createHost(
   async () => ({ deployments: { bench: { platform: sessionService({ url: AWAY }) } } }),
   crypto.randomUUID(),
+  {},
 )
 const workbox = new Queue('bench', { onSync: async () => {} })
 const tanstack = new OutboxManager(new IndexedDBAdapter('tanstack'), {})

@@ -196,8 +196,7 @@ export class Leases {
 
   /** For a page, where the site lets pages have it. One that shows a visitor who is gone is lent nothing. */
   async borrow({ epoch }: Caller, { lease, spent }: Command & { type: 'borrow' }): Promise<Answers['borrow']> {
-    if (!this.#desk.ports.lent?.includes(lease))
-      throw new HoldfastError('LEASE_EXPIRED', `Pages may not have the token of "${lease}": see "lent" in the worker.`)
+    if (!this.#desk.ports.lent?.includes(lease)) throw notLent(lease)
     const { value: token, generation, expiresAt, worked } = await this.lend(lease, spent, epoch || undefined)
     // A page says only what was refused. What it had for so long, and asks for again, it has used.
     const known = this.#borrowed.get(lease)
@@ -217,6 +216,11 @@ export class Leases {
     })
   }
 }
+
+export const leasesOn = (desk: Desk): Leases => new Leases(desk)
+
+export const notLent = (lease: string): HoldfastError =>
+  new HoldfastError('LEASE_EXPIRED', `Pages may not have the token of "${lease}": see "lent" in the worker.`)
 
 /** @throws {HoldfastError} `EPOCH_CHANGED` */
 function mustBeOf(epoch: string | undefined, { session }: Slots): void {

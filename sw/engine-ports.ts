@@ -13,6 +13,7 @@ import type {
   Vault,
 } from '../core/ports.ts'
 import type { Lifetimes } from '../core/lifetimes.ts'
+import type { Desk, Leases } from './engine-leases.ts'
 import type { Screen } from './engine-screen.ts'
 import type { Sharing } from './engine-shared.ts'
 import type { Crowd } from './engine-tell.ts'
@@ -29,6 +30,8 @@ export interface Ports {
   readonly sources?: { readonly [lease: string]: TokenSource }
   /** Leases whose access token a page may have. */
   readonly lent?: readonly string[]
+  /** What tabs and calls of the site's own have to do with leases; without it nothing is supplied, and nothing lent. */
+  readonly leases?: ((desk: Desk) => Leases) | undefined
   /** Looks at what a tab wants stored; without it everything passes. */
   readonly screen?: Screen | undefined
   /** The engines of the same worker. */

@@ -10,7 +10,7 @@ import type { Slots } from '../core/state.ts'
 import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts'
 import { Attendance } from './engine-shared.ts'
 import { Inbox, type Submission } from './engine-inbox.ts'
-import { Leases, setupOf } from './engine-leases.ts'
+import { type Leases, notLent, setupOf } from './engine-leases.ts'
 import { inherited, signer } from './engine-identity.ts'
 import { isSending, type Leaving, logout, type Shredder, shredder } from './engine-logout.ts'
 import { willOf } from './engine-part.ts'
@@ -31,7 +31,7 @@ export class Engine {
   readonly #performer: Performer
   readonly #reads: Reads
   /** Tokens that tabs supply, and such as are lent to calls of the site's own. */
-  readonly leases: Leases
+  readonly leases: Leases | undefined
   readonly #inbox = new Inbox({
     start: () => this.start(),
     turn: (batch) => this.#turn(batch),
@@ -76,7 +76,7 @@ export class Engine {
     const desk = { ports, submit: (input: Input) => this.#submit(input), pass: () => this.#pass() }
     // Who does not hold the pump may have missed what another incarnation did.
     const known = () => (this.#hasPump ? this.#last : undefined)
-    this.leases = new Leases({
+    this.leases = ports.leases?.({
       ...desk,
       tokens: this.#performer.tokens,
       known,
@@ -208,11 +208,11 @@ export class Engine {
       case 'bye':
         return null
       case 'offer':
-        return this.leases.knows(command.lease) ? this.#change(caller, command) : null
+        return this.leases?.knows(command.lease) ? this.#change(caller, command) : null
       case 'supply':
-        return this.leases.supply(command)
+        return this.leases?.supply(command) ?? null
       case 'borrow':
-        return this.leases.borrow(caller, command)
+        return this.leases?.borrow(caller, command) ?? Promise.reject(notLent(command.lease))
       case 'authenticate':
         return this.#signIn.run(caller, command)
       case 'logout':
@@ -274,7 +274,7 @@ export class Engine {
       resolve(decision.replies[index])
     })
     if (decision.isGone) this.#attendance.depart(decision.slots.session.epoch)
-    this.leases.committed()
+    this.leases?.committed()
     if (hasChanged) this.#teller.changed(decision.slots.rev)
     for (const problem of decision.problems) this.#ports.channel.publish({ v: 1, type: 'problem', ...problem })
     if (this.#isUnsure) this.#wake.afterFailure()

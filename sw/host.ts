@@ -11,6 +11,8 @@ import { isCaller, isCommand } from '../core/wire-guards.ts'
 import { clock, type OpenChannel, openChannel, pumpOf, random, tabLocksOf } from './browser.ts'
 import type { Around } from './encryption.ts'
 import { Engine } from './engine.ts'
+import type { Leases } from './engine-leases.ts'
+import type { Ports } from './engine-ports.ts'
 import type { Crowd, Show } from './engine-tell.ts'
 import { screenOf } from './guard.ts'
 import type { OpenStore } from './memory-store.ts'
@@ -66,9 +68,12 @@ export interface Host {
   settled(): Promise<void>
   /** Messages wait somewhere. */
   isWaiting(): boolean
-  /** A token of a lease, for a call of the site's own: at once, where it is at hand. */
-  lend(deployment: string, lease: string, spent?: number, epoch?: string): ReturnType<Engine['leases']['lend']>
+  /** A token of a lease, for a call of the site's own: at once, where it is at hand. Only with the part for leases. */
+  lend(deployment: string, lease: string, spent?: number, epoch?: string): ReturnType<Leases['lend']>
 }
+
+/** What an engine has only where its worker may need it: a worker that cannot does not carry it. */
+export type Parts = Pick<Ports, 'leases'>
 
 /** What an engine stands on, whatever the configuration says. */
 interface Ground {
@@ -89,6 +94,7 @@ async function engineOn(
   config: DeploymentConfig,
   incarnation: string,
   crowd: Crowd,
+  parts: Parts,
 ): Promise<Engine> {
   const { channel, pump } = ground
   const screen = screenOf(config.guard)
@@ -109,7 +115,25 @@ async function engineOn(
   const attributes = { ...LIFETIMES.attributes, ...config.lifetimes?.attributes }
   const lifetimes = { ...LIFETIMES, ...config.lifetimes, attributes }
   const engine = new Engine(
-    { clock, random, store, channel, platform, vault, pump, screen, stream, sources, lent, shared, lifetimes, crowd },
+    {
+      ...{
+        clock,
+        random,
+        store,
+        channel,
+        platform,
+        vault,
+        pump,
+        screen,
+        stream,
+        sources,
+        lent,
+        shared,
+        lifetimes,
+        crowd,
+      },
+      ...parts,
+    },
     { incarnation, timings },
   )
   channel.listen((notice) => engine.hear(notice))
@@ -151,7 +175,12 @@ function askedFor(pump: Pump): Pump {
  * @param load gives the configuration; it is asked again after it has failed
  * @param pump of a deployment, where it is not a Web Lock
  */
-export function createHost(load: () => Promise<WorkerConfig>, incarnation: string, pump = pumpOf): Host {
+export function createHost(
+  load: () => Promise<WorkerConfig>,
+  incarnation: string,
+  parts: Parts,
+  pump: (deployment: string) => Pump = pumpOf,
+): Host {
   const engines = new Map<string, Promise<Engine>>()
   const running = new Map<string, Engine>()
   const grounds = new Map<string, Ground>()
@@ -162,7 +191,7 @@ export function createHost(load: () => Promise<WorkerConfig>, incarnation: strin
     const config = configOf(await load(), deployment)
     const ground = grounds.get(deployment) ?? groundOf(deployment, pump(deployment), config)
     grounds.set(deployment, ground)
-    const engine = await engineOn(ground, deployment, config, incarnation, crowd)
+    const engine = await engineOn(ground, deployment, config, incarnation, crowd, parts)
     running.set(deployment, engine)
     return engine
   }
@@ -199,7 +228,7 @@ export function createHost(load: () => Promise<WorkerConfig>, incarnation: strin
       await Promise.all([...running.values()].map((engine) => engine.settled()))
     },
     lend(deployment, lease, spent, epoch) {
-      const lend = (engine: Engine) => engine.leases.lend(lease, spent, epoch)
+      const lend = (engine: Engine) => (engine.leases as Leases).lend(lease, spent, epoch)
       const engine = running.get(deployment)
       return engine === undefined ? engineOf(deployment).then(lend) : lend(engine)
     },

@@ -2,7 +2,8 @@
 // "deploymentId": … }` as the platform in its configuration.
 
 import './prebuilt-kept.ts'
+import { leasesOn } from './engine-leases.ts'
 import { genesys } from './platforms/genesys.ts'
 import { startPrebuilt } from './prebuilt-start.ts'
 
-startPrebuilt({ genesys })
+startPrebuilt({ genesys }, { leases: leasesOn })

@@ -3,15 +3,16 @@
 
 import { HoldfastError } from '../core/errors.ts'
 import { loadConfig, type PlatformMaker } from './config.ts'
-import type { DeploymentConfig, WorkerConfig } from './host.ts'
+import type { DeploymentConfig, Parts, WorkerConfig } from './host.ts'
 import { kept, url } from './prebuilt-kept.ts'
-import { startWorker } from './worker.ts'
+import { start } from './worker-start.ts'
 
 declare const self: ServiceWorkerGlobalScope & {
   holdfastEncryption?: NonNullable<DeploymentConfig['encryption']>
 }
 
-export function startPrebuilt(makers: { readonly [type: string]: PlatformMaker }): void {
+/** @param parts what these platforms have a use for */
+export function startPrebuilt(makers: { readonly [type: string]: PlatformMaker }, parts: Parts = {}): void {
   let first = kept
   let loading: Promise<WorkerConfig> | undefined
 
@@ -28,7 +29,7 @@ export function startPrebuilt(makers: { readonly [type: string]: PlatformMaker }
     return loading
   }
 
-  startWorker(load)
+  start(load, parts)
   // Read while the first event is on its way; a failure is told to whoever calls.
   load().catch(() => {})
 }

@@ -4,6 +4,7 @@
 import type { decide } from '../core/decide.ts'
 import { type Platform, type Store, TIMINGS, type Vault } from '../core/ports.ts'
 import { Engine } from '../sw/engine.ts'
+import { leasesOn } from '../sw/engine-leases.ts'
 import type { Ports } from '../sw/engine-ports.ts'
 import { type PlatformDeps, sessionService } from '../sw/platforms/session-service.ts'
 import { createStream } from '../sw/stream.ts'
@@ -146,6 +147,7 @@ export class Life {
       channel: { publish: (notice) => this.isAlive && browser.publish(notice, this) },
       platform,
       vault: this.#vault(),
+      leases: leasesOn,
       pump: { request: (granted) => this.#use(() => browser.requestPump(this, granted)) },
       stream: (report) =>
         createStream(

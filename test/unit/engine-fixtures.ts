@@ -15,6 +15,7 @@ import type {
 import { TIMINGS } from '../../core/ports.ts'
 import type { AnswerTo, Caller, Command, Notice } from '../../core/wire.ts'
 import { Engine } from '../../sw/engine.ts'
+import { type Leases, leasesOn } from '../../sw/engine-leases.ts'
 import type { Ports } from '../../sw/engine-ports.ts'
 import { memoryStore } from '../../sw/memory-store.ts'
 import { conversation, LIMITS, NOW, opening, SETUP } from '../core/fixtures.ts'
@@ -161,6 +162,8 @@ export interface Options {
   readonly headSeq?: number | undefined
   readonly screen?: Ports['screen']
   readonly sources?: NonNullable<Ports['sources']>
+  /** Without what tabs do for leases. */
+  readonly isPlain?: boolean
   readonly lent?: readonly string[]
   readonly shared?: Ports['shared']
   readonly lifetimes?: Ports['lifetimes']
@@ -215,6 +218,7 @@ export function rig(options: Options = {}) {
     },
   }
   const ports: Ports = {
+    leases: options.isPlain ? undefined : leasesOn,
     clock,
     random: { draw: () => 0.5, key: () => `key-${++keys}${options.incarnation ?? ''}` },
     store: disk.store,
@@ -244,7 +248,9 @@ export function rig(options: Options = {}) {
       }
     },
   }
-  const engine = new Engine(ports, { incarnation: options.incarnation ?? 'w1', timings: TIMINGS })
+  const engine = new Engine(ports, { incarnation: options.incarnation ?? 'w1', timings: TIMINGS }) as Engine & {
+    readonly leases: Leases
+  }
   const caller = (change: Partial<Caller> = {}): Caller => ({
     protocol: 1,
     deployment: 'd',

@@ -147,6 +147,14 @@ describe('lending', () => {
     await expect(one.run({ type: 'borrow', lease: 'session' })).rejects.toMatchObject({ code: 'LEASE_EXPIRED' })
   })
 
+  test('[LE44] a worker without leases takes nothing for them, and lends nothing', async () => {
+    const one = await liveRig({ isPlain: true, sources: { api: CALLBACK }, lent: ['api'] })
+    expect(await one.run({ type: 'offer', key: 'o1', lease: 'api' })).toBeNull()
+    const claim = { key: 'c1', count: 1 }
+    expect(await one.run({ type: 'supply', lease: 'api', claim, supplied: { token: 'api-1' } })).toBeNull()
+    await expect(borrow(one)).rejects.toMatchObject({ code: 'LEASE_EXPIRED' })
+  })
+
   test('[LE40] sixty calls with a refused token make one refresh, and each gets the successor', async () => {
     const api = source()
     const one = await liveRig(lending(api))
