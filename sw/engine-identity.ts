@@ -40,6 +40,12 @@ type Answer = { readonly opened: Opened; readonly grant: PlainGrant }
 const signedOut = (): HoldfastError =>
   new HoldfastError('EPOCH_CHANGED', 'This visitor has signed out: connect again before you sign in.')
 
+export const notSigned = (): HoldfastError =>
+  new HoldfastError(
+    'SERVICE_REFUSED',
+    'This platform signs visitors in by a token of its own: see supplyTokens() of holdfast/tokens.',
+  )
+
 /**
  * Each after the one before: who comes second finds out that somebody else has signed in by now. A call that is repeated
  * while it is under way is the same call.
@@ -116,10 +122,7 @@ async function join(desk: SignIn, joiner: string, { opened, grant }: Answer): Pr
 async function asked(desk: SignIn, ask: Ask, identity: string): Promise<Answer> {
   const { ports, leaving } = desk
   const { authenticate } = ports.platform
-  if (authenticate === undefined) {
-    const message = 'This platform signs visitors in by a token of its own: see supplyTokens() of holdfast/tokens.'
-    throw new HoldfastError('SERVICE_REFUSED', message)
-  }
+  if (authenticate === undefined) throw notSigned()
   const deadline = leaving.clock.now() + SIGN_IN_TIMEOUT_MS
   for (let tries = 1; ; tries++) {
     const { slots, token } = await ready(desk, ask, deadline)

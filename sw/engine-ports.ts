@@ -13,6 +13,7 @@ import type {
   Vault,
 } from '../core/ports.ts'
 import type { Lifetimes } from '../core/lifetimes.ts'
+import type { Signer, SignIn } from './engine-identity.ts'
 import type { Desk, Leases } from './engine-leases.ts'
 import type { Screen } from './engine-screen.ts'
 import type { Sharing } from './engine-shared.ts'
@@ -32,6 +33,8 @@ export interface Ports {
   readonly lent?: readonly string[]
   /** What tabs and calls of the site's own have to do with leases; without it nothing is supplied, and nothing lent. */
   readonly leases?: ((desk: Desk) => Leases) | undefined
+  /** Joins the session to a user by a token of the site's own; without it, nobody is signed in so. */
+  readonly signer?: ((desk: SignIn) => Signer) | undefined
   /** Looks at what a tab wants stored; without it everything passes. */
   readonly screen?: Screen | undefined
   /** The engines of the same worker. */

@@ -11,7 +11,7 @@ import type { Answers, AnswerTo, Caller, Command, Notice } from '../core/wire.ts
 import { Attendance } from './engine-shared.ts'
 import { Inbox, type Submission } from './engine-inbox.ts'
 import { type Leases, notLent, setupOf } from './engine-leases.ts'
-import { inherited, signer } from './engine-identity.ts'
+import { inherited, notSigned, type Signer } from './engine-identity.ts'
 import { isSending, type Leaving, logout, type Shredder, shredder } from './engine-logout.ts'
 import { willOf } from './engine-part.ts'
 import { Performer } from './engine-perform.ts'
@@ -44,7 +44,7 @@ export class Engine {
   readonly #attendance: Attendance
   #isAsked = false
   readonly #leaving: Leaving
-  readonly #signIn: ReturnType<typeof signer>
+  readonly #signIn: Signer | undefined
   readonly #shredder: Shredder
   readonly #teller: Teller
   readonly #wake: Waker
@@ -105,7 +105,7 @@ export class Engine {
       isSending: () => isSending(this.#last),
       ...{ shred: this.#shredder.run, tabs: this.#tabs },
     }
-    this.#signIn = signer({ ...desk, name: this.#incarnation, leaving: this.#leaving })
+    this.#signIn = ports.signer?.({ ...desk, name: this.#incarnation, leaving: this.#leaving })
   }
 
   /** Asks for the pump and runs the first turn. Safe to call again: it happens once. */
@@ -214,7 +214,7 @@ export class Engine {
       case 'borrow':
         return this.leases?.borrow(caller, command) ?? Promise.reject(notLent(command.lease))
       case 'authenticate':
-        return this.#signIn.run(caller, command)
+        return this.#signIn?.run(caller, command) ?? Promise.reject(notSigned())
       case 'logout':
         return logout(this.#leaving, caller, command)
       default:

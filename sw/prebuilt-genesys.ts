@@ -2,8 +2,8 @@
 // "deploymentId": … }` as the platform in its configuration.
 
 import './prebuilt-kept.ts'
-import { leasesOn } from './engine-leases.ts'
 import { genesys } from './platforms/genesys.ts'
 import { startPrebuilt } from './prebuilt-start.ts'
+import { leasesOn } from './engine-leases.ts'
 
 startPrebuilt({ genesys }, { leases: leasesOn })

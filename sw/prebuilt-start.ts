@@ -12,7 +12,7 @@ declare const self: ServiceWorkerGlobalScope & {
 }
 
 /** @param parts what these platforms have a use for */
-export function startPrebuilt(makers: { readonly [type: string]: PlatformMaker }, parts: Parts = {}): void {
+export function startPrebuilt(makers: { readonly [type: string]: PlatformMaker }, parts: Parts): void {
   let first = kept
   let loading: Promise<WorkerConfig> | undefined
 

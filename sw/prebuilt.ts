@@ -4,5 +4,6 @@
 import './prebuilt-kept.ts'
 import { sessionService } from './platforms/session-service.ts'
 import { startPrebuilt } from './prebuilt-start.ts'
+import { signer } from './engine-identity.ts'
 
-startPrebuilt({ 'session-service': sessionService })
+startPrebuilt({ 'session-service': sessionService }, { signer })

@@ -4,6 +4,7 @@
 import type { decide } from '../core/decide.ts'
 import { type Platform, type Store, TIMINGS, type Vault } from '../core/ports.ts'
 import { Engine } from '../sw/engine.ts'
+import { signer } from '../sw/engine-identity.ts'
 import { leasesOn } from '../sw/engine-leases.ts'
 import type { Ports } from '../sw/engine-ports.ts'
 import { type PlatformDeps, sessionService } from '../sw/platforms/session-service.ts'
@@ -148,6 +149,7 @@ export class Life {
       platform,
       vault: this.#vault(),
       leases: leasesOn,
+      signer,
       pump: { request: (granted) => this.#use(() => browser.requestPump(this, granted)) },
       stream: (report) =>
         createStream(

@@ -15,6 +15,7 @@ import type {
 import { TIMINGS } from '../../core/ports.ts'
 import type { AnswerTo, Caller, Command, Notice } from '../../core/wire.ts'
 import { Engine } from '../../sw/engine.ts'
+import { signer } from '../../sw/engine-identity.ts'
 import { type Leases, leasesOn } from '../../sw/engine-leases.ts'
 import type { Ports } from '../../sw/engine-ports.ts'
 import { memoryStore } from '../../sw/memory-store.ts'
@@ -162,7 +163,7 @@ export interface Options {
   readonly headSeq?: number | undefined
   readonly screen?: Ports['screen']
   readonly sources?: NonNullable<Ports['sources']>
-  /** Without what tabs do for leases. */
+  /** Without what tabs do for leases, and without signing in. */
   readonly isPlain?: boolean
   readonly lent?: readonly string[]
   readonly shared?: Ports['shared']
@@ -218,7 +219,7 @@ export function rig(options: Options = {}) {
     },
   }
   const ports: Ports = {
-    leases: options.isPlain ? undefined : leasesOn,
+    ...(!options.isPlain && { leases: leasesOn, signer }),
     clock,
     random: { draw: () => 0.5, key: () => `key-${++keys}${options.incarnation ?? ''}` },
     store: disk.store,

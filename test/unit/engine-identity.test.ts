@@ -98,8 +98,8 @@ describe('signing in', () => {
     expect(asked.map(({ identity }) => identity)).toEqual(['jwt', 'other'])
   })
 
-  test('[ID2] a platform that signs visitors in otherwise says so', async () => {
-    const one = await liveRig()
+  test.each([false, true])('[ID2] a platform that signs visitors in otherwise says so (bare: %s)', async (isPlain) => {
+    const one = await liveRig({ isPlain })
     await expect(signIn(one)).rejects.toMatchObject({ code: 'SERVICE_REFUSED' })
   })
 
