@@ -50,9 +50,14 @@ export interface Plan<State, Action> {
 export interface Claim {
   readonly key: string
   readonly count: number
-  /** From then on another try may be under way in its place: what has not left by then must not leave any more. */
+  /** From then on another try may be under way in its place: what could not be answered by then must not leave. */
   readonly until?: EpochMs
 }
+
+/** A request takes so long at most. */
+export const REQUEST_MS = 15_000
+/** What is one request has as long again to leave: whatever leaves is answered, or given up, while its try still runs. */
+export const TRY_MS = 2 * REQUEST_MS
 
 export const IDLE: Attempt = { status: 'idle' }
 

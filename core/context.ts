@@ -1,7 +1,19 @@
 // Machine: attributes of the conversation. Owns merging, limits, coalescing and what is still to be told to the platform.
 // Leaves to others: how a platform carries them, and the guard for personal data.
 
-import { type Attempt, type Claim, due, type Env, fail, hurry, IDLE, isDue, isRunning, type Plan } from './attempt.ts'
+import {
+  type Attempt,
+  type Claim,
+  due,
+  type Env,
+  fail,
+  hurry,
+  IDLE,
+  isDue,
+  isRunning,
+  type Plan,
+  TRY_MS,
+} from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Limits } from './ports.ts'
 import type { AttributeDelta, Attributes, EpochMs } from './wire.ts'
@@ -48,7 +60,6 @@ export const ATTRIBUTES_MAX = 100
 export const ATTRIBUTE_NAME_CHARS_MAX = 100
 export const CONTEXT_WINDOW_MS = 250
 export const CONTEXT_INTERVAL_MS = 1_000
-export const CONTEXT_TIMEOUT_MS = 10_000
 
 export const EMPTY_CONTEXT: Context = {
   values: {},
@@ -175,7 +186,7 @@ export function plan(context: Context, isOpen: boolean, env: Env): Plan<Context,
   const windowEndsAt = after(context.changedAt, CONTEXT_WINDOW_MS, env.now)
   const openAt = Math.max(windowEndsAt, after(context.pushedAt, CONTEXT_INTERVAL_MS, env.now))
   if (isDue(attempt, env) && env.now < openAt) return { state: context, wakeAt: openAt }
-  return due(context, attempt, env, CONTEXT_TIMEOUT_MS, (next, claim) => ({
+  return due(context, attempt, env, TRY_MS, (next, claim) => ({
     state: { ...context, sending: delta, dirty: {}, attempt: next, pushedAt: env.now },
     action: { type: 'push', claim, delta, version },
   }))

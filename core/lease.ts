@@ -1,7 +1,7 @@
 // Machine: the right to act with an access token. Owns when a refresh is due, under which key, and what its answer changes.
 // Leaves to others: what a token looks like (it is sealed here), how it is sent, and what the visitor is told.
 
-import { type Attempt, answers, type Claim, due, type Env, fail, hurry, IDLE, type Plan } from './attempt.ts'
+import { type Attempt, answers, type Claim, due, type Env, fail, hurry, IDLE, type Plan, TRY_MS } from './attempt.ts'
 import type { ErrorCode } from './errors.ts'
 import type { EpochMs } from './wire.ts'
 
@@ -76,7 +76,6 @@ export interface RefreshAction {
 }
 
 export const REFRESH_MARGIN_MS = 5 * 60_000
-export const REFRESH_TIMEOUT_MS = 15_000
 /** Grants that end as they come must not make a loop. */
 export const REFRESH_INTERVAL_MS = 1_000
 /** So many fresh tokens refused in a row mean that no refresh will help. */
@@ -168,7 +167,7 @@ export function isUsable(lease: Lease, now: EpochMs): lease is Lease & { status:
  *
  * @param isFirstOurs the first token is to be had like every other, and not by opening a session
  */
-export function plan(lease: Lease, env: Env, isFirstOurs = false): Plan<Lease, RefreshAction> {
+export function plan(lease: Lease, env: Env, isFirstOurs = false, tryMs = TRY_MS): Plan<Lease, RefreshAction> {
   if (lease.status === 'lost' || (lease.status === 'none' && !isFirstOurs)) return { state: lease }
   const { refresh: former = IDLE } = lease
   if (lease.status === 'held' && former.status === 'idle') {
@@ -176,7 +175,7 @@ export function plan(lease: Lease, env: Env, isFirstOurs = false): Plan<Lease, R
     const isClockBack = env.now < lease.receivedAt - REFRESH_MARGIN_MS
     if (!lease.isSpent && !isClockBack && env.now < lease.refreshAt) return { state: lease, wakeAt: lease.refreshAt }
   }
-  return due(lease, former, env, REFRESH_TIMEOUT_MS, (refresh, claim) => ({
+  return due(lease, former, env, tryMs, (refresh, claim) => ({
     state: { ...lease, refresh },
     action: { type: 'refresh', claim, refresh: lease.status === 'held' ? lease.grant.refresh : undefined },
   }))

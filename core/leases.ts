@@ -120,13 +120,16 @@ export interface AskAction {
 
 export type LeasePlan = Plan<Lease, RefreshAction | AskAction>
 
+/** A tab that offers has so long to supply. */
+const ASK_TIMEOUT_MS = 15_000
+
 /** Says what is due for one lease. Without a tab nobody can be asked, and it waits. */
 export function planLease(spec: LeaseSpec, lease: Lease, env: Env, isNeeded: boolean, hasTab: boolean): LeasePlan {
   const hasGrant = lease.status === 'held' && lease.grant.refresh !== undefined
   const asks = spec.refresh === 'callback' || (spec.refresh === 'grant' && !hasGrant)
   const isIdle = spec.isOnDemand || (asks && spec.isOptional)
   if ((asks && !hasTab) || (isIdle && !isNeeded)) return { state: lease }
-  const planned = plan(lease, env, true)
+  const planned = plan(lease, env, true, asks ? ASK_TIMEOUT_MS : undefined)
   const { action } = planned
   const named = action && { ...action, lease: spec.name }
   return { ...planned, action: asks && named ? { type: 'ask', lease: spec.name, claim: named.claim } : named }

@@ -1,7 +1,7 @@
 // Machine: what was delivered and read. Owns how far the other side has come with this visitor's messages, as the platform
 // says, and what the platform is to be told of the visitor: one number each, whatever the number of messages.
 
-import { answers, type Attempt, type Claim, due, type Env, fail, IDLE, type Plan } from './attempt.ts'
+import { answers, type Attempt, type Claim, due, type Env, fail, IDLE, type Plan, TRY_MS } from './attempt.ts'
 import type { Row } from './transcript.ts'
 
 /** Up to which message everything has arrived at a side, and up to which it has been read. */
@@ -28,7 +28,6 @@ export interface MarkAction {
 }
 
 export const NO_MARKS: Marks = { delivered: 0, read: 0, seen: 0, told: 0, telling: IDLE }
-export const MARK_TIMEOUT_MS = 15_000
 /** Marks of one conversation follow each other no faster. */
 export const MARK_INTERVAL_MS = 1_000
 const CONVERSATIONS_MAX = 8
@@ -79,7 +78,7 @@ export function told(
 /** Says whether the platform is to be told now. */
 export function plan(marks: Marks, conversationId: string, env: Env): Plan<Marks, MarkAction> {
   if (marks.seen <= marks.told) return { state: marks }
-  return due(marks, marks.telling, env, MARK_TIMEOUT_MS, (telling, claim) => ({
+  return due(marks, marks.telling, env, TRY_MS, (telling, claim) => ({
     state: { ...marks, telling },
     action: { type: 'mark', claim, conversationId, seq: marks.seen },
   }))

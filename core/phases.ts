@@ -1,7 +1,7 @@
 // Machine, second half: which of the three phases of a session is due now (discover, validate, merge).
 // The states and what changes them are in session.ts.
 
-import { type Attempt, type Claim, due, type Env, isDue, type Plan } from './attempt.ts'
+import { type Attempt, type Claim, due, type Env, isDue, type Plan, TRY_MS } from './attempt.ts'
 import { doubted, isJoining } from './joining.ts'
 import { type Asked, CLOSED, isOver, needsOpening, type Session } from './session.ts'
 import type { Sealed } from './lease.ts'
@@ -31,7 +31,6 @@ export interface PartAction {
   readonly will: Sealed | null
 }
 
-export const OPEN_TIMEOUT_MS = 15_000
 export const CONNECT_TIMEOUT_MS = 15_000
 /** It waits for whatever may still set the cookie, and then takes its own time. */
 export const PART_TIMEOUT_MS = 35_000
@@ -80,14 +79,14 @@ export const planFarewell = (session: Session & { readonly farewell: Attempt }, 
   }))
 
 const open = (session: Session, env: Env): SessionPlan =>
-  due(session, session.opening, env, OPEN_TIMEOUT_MS, (opening, claim) => ({
+  due(session, session.opening, env, TRY_MS, (opening, claim) => ({
     state: { ...session, opening },
     action: { type: 'open', claim, conversationId: session.conversation?.id ?? null },
   }))
 
 /** A key stands for one request: until its outcome is known every try asks for the same, whatever has changed since. */
 const make = (session: Session, { attributes }: Gate, env: Env): SessionPlan =>
-  due(session, session.making, env, OPEN_TIMEOUT_MS, (making, claim) => {
+  due(session, session.making, env, TRY_MS, (making, claim) => {
     const former = session.making.status === 'idle' ? null : session.asked
     const asked = former ?? { previousId: session.conversation?.id ?? null, routing: session.routing, attributes }
     return { state: { ...session, making, asked }, action: { type: 'make', claim, ...asked } }

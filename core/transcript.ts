@@ -13,6 +13,7 @@ import {
   IDLE,
   letGo,
   type Plan,
+  TRY_MS,
 } from './attempt.ts'
 import type { AttachmentView, EpochMs, Metadata, Role } from './wire.ts'
 
@@ -87,7 +88,6 @@ export interface BackfillAction {
 
 /** A message that overtook another on the way arrives within this; what is missing longer is fetched. */
 export const REORDER_WINDOW_MS = 500
-export const BACKFILL_TIMEOUT_MS = 15_000
 /** Beyond this many known seqs above the cursor, the rest is left to the backfill. */
 export const ABOVE_MAX = 512
 
@@ -226,7 +226,7 @@ export function plan(transcript: Transcript, isOpen: boolean, env: Env): Plan<Tr
   const isWaiting = transcript.fetch.status === 'idle' && env.now < openAt && env.now >= transcript.gapSince
   if (isWaiting) return { state: transcript, wakeAt: openAt }
   const { conversationId, cursor } = transcript
-  return due(transcript, transcript.fetch, env, BACKFILL_TIMEOUT_MS, (fetch, claim) => ({
+  return due(transcript, transcript.fetch, env, TRY_MS, (fetch, claim) => ({
     state: { ...transcript, fetch, askedSeq: cursor.seq },
     action: { type: 'backfill', claim, conversationId, afterId: cursor.id },
   }))

@@ -2,7 +2,7 @@
 // known here by id is numbered as it comes; what was sent without a word since is looked for in the history, and sent
 // again only if it is not there. Brought by such a platform (`Platform.unkeyed`): a worker without one does not carry it.
 
-import { begin, type Claim, claimOf, IDLE, isDue, isRunning, letGo, nextAt } from './attempt.ts'
+import { begin, type Claim, claimOf, IDLE, isDue, isRunning, letGo, nextAt, TRY_MS } from './attempt.ts'
 import { type Draft, outbox } from './draft.ts'
 import { merge } from './context.ts'
 import type { Input, Problem } from './inputs.ts'
@@ -12,7 +12,7 @@ import { openAt, type Rates, type Step, spend } from './rates.ts'
 import { dataBytesOf, textsOf } from './texts.ts'
 import { earliest, plan as planOutbox } from './sends.ts'
 import { laneNameOf, reduce as reduceSession } from './session.ts'
-import { BACKFILL_TIMEOUT_MS, type Row, type Transcript, type TranscriptInput } from './transcript.ts'
+import type { Row, Transcript, TranscriptInput } from './transcript.ts'
 import type { AttributeDelta, Attributes, EpochMs } from './wire.ts'
 
 /** What the turn has found out, before it says what is sent. */
@@ -226,7 +226,7 @@ function planRead(draft: Draft, isWanted: boolean, settledAt: EpochMs | undefine
   if (spareAt > env.now) return isAwaited ? spareAt : settledAt
   const heldUntil = admit(draft, 'fetch')
   if (heldUntil !== undefined) return heldUntil
-  const fetch = begin(transcript.fetch, env, BACKFILL_TIMEOUT_MS)
+  const fetch = begin(transcript.fetch, env, TRY_MS)
   const { conversationId, cursor } = transcript
   slots.transcript = {
     ...transcript,

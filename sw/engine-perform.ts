@@ -2,11 +2,11 @@
 // It decides nothing and never throws: an expected failure is a value.
 
 import type { AttachAction } from '../core/attach.ts'
-import { type Claim, isHeld } from '../core/attempt.ts'
+import { type Claim, isHeld, REQUEST_MS } from '../core/attempt.ts'
 import type { Action, Input } from '../core/inputs.ts'
 import { leaseOf } from '../core/leases.ts'
 import type { Calls, Outcome, PlainGrant, Stream, TokenSource, Tokens as NamedTokens } from '../core/ports.ts'
-import { SEND_TIMEOUT_MS, type SendAction } from '../core/sends.ts'
+import type { SendAction } from '../core/sends.ts'
 import type { Slots } from '../core/state.ts'
 import { attach } from './engine-attach.ts'
 import { Gathering } from './engine-gather.ts'
@@ -112,8 +112,8 @@ export class Performer {
     }
   }
 
-  /** Held up until its time is over, by a sleep or in the line: it is due again, and two tries would leave side by side. */
-  readonly #isOver = ({ until = Number.POSITIVE_INFINITY }: Claim, ms = 0) => this.#ports.clock.now() + ms >= until
+  /** Held up, by a sleep or in the line, until an answer might come behind the next try: two of them would be on their way. */
+  readonly #isLate = ({ until = Number.POSITIVE_INFINITY }: Claim) => this.#ports.clock.now() + REQUEST_MS >= until
 
   /** An answer that nobody awaits any more still sets its cookie: whoever comes next must not ask before it is there. */
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -140,8 +140,7 @@ export class Performer {
     ask: (token: string) => Promise<Outcome<unknown>>,
   ): Promise<void> {
     const token = await this.tokens.of(slots)
-    if (this.#isOver(action.claim)) return
-    const outcome = isLack(token) ? token : dated(await ask(token.value), slots)
+    const outcome = isLack(token) ? token : this.#isLate(action.claim) ? LATE : dated(await ask(token.value), slots)
     const { generation } = isLack(token) ? slots.lease : token
     const conversationId = slots.session.conversation?.id ?? ''
     this.#report({ conversationId, ...action, type, outcome, generation } as Input)
@@ -166,7 +165,6 @@ export class Performer {
     const { platform } = this.#ports
     const wantsRefreshToken = !isBroker(this.#ports)
     const token = await this.tokens.of(slots)
-    if (this.#isOver(claim)) return
     const request = { key: claim.key, wantsRefreshToken, conversationId }
     const { generation, status } = slots.lease
     // A cookie names whom it names, whatever token is beside it.
@@ -174,7 +172,7 @@ export class Performer {
     const named = isNamed && !isLack(token) && { token: token.value }
     // Without the token that we had a moment ago it would be the session of somebody new, beside our own.
     const isNobody = isNamed && isLack(token) && status === 'held'
-    const answer = isNobody ? token : await platform.open({ ...request, ...named })
+    const answer = isNobody ? token : this.#isLate(claim) ? LATE : await platform.open({ ...request, ...named })
     // Of who is gone by now, nothing is kept: not even sealed, or in memory.
     if (this.#epoch !== slots.session.epoch) return
     const outcome = await this.tokens.sealed(answer, async ({ opened, grant }) =>
@@ -184,13 +182,13 @@ export class Performer {
   }
 
   async #part({ claim, will }: Action & { type: 'part' }): Promise<void> {
-    if (!this.#isOver(claim)) this.#report({ type: 'parted', claim, outcome: await part(this.#ports, will) })
+    this.#report({ type: 'parted', claim, outcome: this.#isLate(claim) ? LATE : await part(this.#ports, will) })
   }
 
   async #refresh({ lease, claim, refresh }: Action & { type: 'refresh' }, epoch: string): Promise<void> {
     const named = lease === undefined ? {} : { lease }
-    const held = await this.tokens.refreshOf(refresh)
-    if (this.#isOver(claim)) return
+    const opened = await this.tokens.refreshOf(refresh)
+    const held = this.#isLate(claim) ? LATE : opened
     const source: Partial<TokenSource> = this.#ports.sources?.[lease ?? 'session'] ?? this.#ports.platform
     const answer = 'ok' in held ? held : ((await source.refresh?.({ key: claim.key, ...named, ...held })) ?? NO_SOURCE)
     if (this.#epoch !== epoch) return
@@ -243,7 +241,7 @@ export class Performer {
       const message = metadata === undefined ? { key, text } : { key, text, metadata }
       const files = attachments && { attachments: attachments.flatMap(({ id }) => id ?? []) }
       const request = { token: value, conversation, message, ...files, ...(attributes && { attributes }) }
-      const outcome = this.#isOver(claim, SEND_TIMEOUT_MS) ? LATE : await this.#calls.send(request)
+      const outcome = this.#isLate(claim) ? LATE : await this.#calls.send(request)
       if (outcome.ok) {
         this.#gathering.add({ type: 'acked', key, conversationId, generation, ...outcome.value })
       } else if (outcome.verdict === 'refuse') {
@@ -264,7 +262,7 @@ export class Performer {
     const conversationId = conversation?.id ?? ''
     const token = await this.tokens.of(slots)
     const isCurrent = () => this.#epoch === epoch
-    const isLate = () => this.#isOver(claim, SEND_TIMEOUT_MS)
+    const isLate = () => this.#isLate(claim)
     const deps = { ...this.#ports, ...this.#calls, conversationId, submit: this.#submit, isCurrent, isLate }
     const outcome = isLack(token) ? token : await attach(action, { ...deps, token: token.value })
     const { generation } = isLack(token) ? slots.lease : token

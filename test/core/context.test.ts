@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Attempt, IDLE } from '../../core/attempt.ts'
+import { type Attempt, IDLE, TRY_MS } from '../../core/attempt.ts'
 import { bytesOf, type Context, EMPTY_CONTEXT, merge, plan, reduce, refusalOf } from '../../core/context.ts'
 import type { AttributeDelta, Attributes } from '../../core/wire.ts'
 import { asJson, env, HOUR, LIMITS, MINUTE, NOW, SECOND } from './fixtures.ts'
@@ -114,7 +114,7 @@ describe('pushing', () => {
       version: 4,
     })
     expect(state).toMatchObject({ dirty: {}, sending: { a: '2', b: true }, pushedAt: NOW + 250 })
-    expect(wakeAt).toBe(NOW + 250 + 10 * SECOND)
+    expect(wakeAt).toBe(NOW + 250 + TRY_MS)
   })
 
   test('[CX4] there is at most one update a second', () => {

@@ -1,7 +1,7 @@
 // The lease, input by input and instant by instant.
 
 import { describe, expect, test } from 'vitest'
-import { type Attempt, IDLE } from '../../core/attempt.ts'
+import { type Attempt, IDLE, TRY_MS } from '../../core/attempt.ts'
 import { isUsable, type Lease, NO_LEASE, plan, reduce, refreshAtOf, REJECTIONS_MAX } from '../../core/lease.ts'
 import { asJson, env, grant, HOUR, MINUTE, NOW, SECOND } from './fixtures.ts'
 
@@ -94,7 +94,7 @@ describe('one refresher', () => {
 
   test('[LE5] the attempt and its key are in the state before the request is made', () => {
     expect(due.state).toMatchObject({ refresh: { status: 'running', key: 'k1', count: 1, owner: 'w1' } })
-    expect(due.wakeAt).toBe(NOW + 15 * MINUTE + 15 * SECOND)
+    expect(due.wakeAt).toBe(NOW + 15 * MINUTE + TRY_MS)
   })
 
   test('[LE6] while it runs nobody starts another', () => {
@@ -104,7 +104,7 @@ describe('one refresher', () => {
   })
 
   test.each([
-    { how: 'the answer is lost', at: NOW + 15 * MINUTE + 15 * SECOND, owner: 'w1' },
+    { how: 'the answer is lost', at: NOW + 15 * MINUTE + TRY_MS, owner: 'w1' },
     { how: 'the worker is killed', at: NOW + 15 * MINUTE + 1, owner: 'w2' },
     { how: 'the laptop sleeps for an hour', at: NOW + 2 * HOUR, owner: 'w1' },
   ])('[LE7] when $how the retry has the same token and the same key', ({ at, owner }) => {

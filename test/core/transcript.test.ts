@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Attempt, IDLE, isHeld } from '../../core/attempt.ts'
+import { type Attempt, IDLE, isHeld, TRY_MS } from '../../core/attempt.ts'
 import {
   ABOVE_MAX,
   emptyTranscript,
@@ -120,7 +120,7 @@ describe('a gap', () => {
       conversationId: 'c1',
       afterId: 'm1',
     })
-    expect([next.askedSeq, wakeAt]).toEqual([1, NOW + 500 + 15 * SECOND])
+    expect([next.askedSeq, wakeAt]).toEqual([1, NOW + 500 + TRY_MS])
     expect(plan(next, true, env({ now: NOW + 600 })).action).toBeUndefined()
   })
 

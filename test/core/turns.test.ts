@@ -1,7 +1,7 @@
 // Whole turns: from nothing to live, tokens, clocks, conversations that end, context, who may do what.
 
 import { describe, expect, test } from 'vitest'
-import { IDLE } from '../../core/attempt.ts'
+import { IDLE, TRY_MS } from '../../core/attempt.ts'
 import { isComplete } from '../../core/transcript.ts'
 import { phaseOf, snapshotOf } from '../../core/snapshot.ts'
 import { isSlots, newSlots, RECENT_KEYS_MAX } from '../../core/state.ts'
@@ -327,7 +327,7 @@ describe('tokens', () => {
       expect([play.isDurable, play.types().includes('refresh')]).toEqual([turns === 1, turns === 1])
       if (turns === 2) await play.again()
       expect([play.isDurable, play.find('refresh')?.claim.count]).toEqual([true, 1])
-      await play.after(15 * SECOND)
+      await play.after(TRY_MS)
       expect([play.isDurable, play.find('refresh')?.claim.count]).toEqual([true, 2])
     },
   )

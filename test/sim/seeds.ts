@@ -52,6 +52,10 @@ export const PAGES: readonly { readonly seed: number; readonly caught: string }[
   { seed: 8011202, caught: 'a late page settled a message and was not kept: it was reported as cancelled' },
   { seed: 9400471, caught: 'a lost refresh was asked for under another key when a guest had signed in by cookie' },
   { seed: 9236453, caught: 'two changes of attributes left side by side when a page woke, and the older one stayed' },
+  {
+    seed: 21001605,
+    caught: 'a refresh left just before its time was over, and its wish was heard behind the next try',
+  },
   { seed: 22002679, caught: 'a removal that removed nothing left the door open to an older change that came late' },
   { seed: 9615154, caught: 'a conversation stood behind itself, and a message was read back twice' },
   {
