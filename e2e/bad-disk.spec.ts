@@ -1,6 +1,7 @@
 // A disk that gives back what nobody wrote, or nothing at all: what can be understood goes on, what cannot is put aside
 // and told, and no message that was accepted is lost with it.
 
+import { randomBytes } from 'node:crypto'
 import { connectAs, failureOf } from './failure.ts'
 import { expect, test, type World } from './fixtures.ts'
 import { reconnect, type Tab } from './tab.ts'
@@ -228,6 +229,146 @@ test.describe('storage that is blocked', () => {
       expect(await tab.page.evaluate(() => globalThis.problems.length)).toBe(1)
     })
   }
+})
+
+/** Runs in the page: the database as version 1 left it, with what that version had: one message said, and one waiting. */
+async function plantVersion1({ state, epoch }: { state: unknown; epoch: string }): Promise<void> {
+  const database = await new Promise<IDBDatabase>((resolve, reject) => {
+    const request = indexedDB.open('holdfast:demo', 1)
+    request.onerror = () => reject(request.error)
+    request.onsuccess = () => resolve(request.result)
+    request.onupgradeneeded = () => {
+      const made = request.result
+      made.createObjectStore('slots')
+      const outbox = made.createObjectStore('outbox', { keyPath: 'seq' })
+      outbox.createIndex('key', 'key')
+      outbox.createIndex('live', 'live')
+      made.createObjectStore('transcript', { keyPath: ['conversationId', 'seq'] }).createIndex('key', 'key')
+      made.createObjectStore('quarantine', { autoIncrement: true })
+      made.createObjectStore('vault')
+    }
+  })
+  const transaction = database.transaction(['slots', 'outbox'], 'readwrite')
+  transaction.objectStore('slots').put(state, 'state')
+  const entry = { seq: 1, key: 'key-of-version-1', lane: '1', text: 'kept by version 1', at: Date.now(), bytes: 234 }
+  transaction.objectStore('outbox').put({ ...entry, epoch, live: '1' })
+  await new Promise((resolve) => {
+    transaction.oncomplete = resolve
+  })
+  Object.assign(globalThis, { version1: database })
+}
+
+/** The slots of version 1: what later versions have added is not in them. */
+function slotsOfVersion1(epoch: string): unknown {
+  const idle = { status: 'idle' }
+  return {
+    ...{ schema: 1, rev: 7, typingUntil: 0, recent: [] },
+    session: {
+      ...{ epoch, id: null, isAuthenticated: false, expiresAt: 0, laneNumber: 1, routing: {}, asked: null },
+      ...{ conversation: null, isNewWanted: false, opening: idle, making: idle, refusal: null, activeAt: 0 },
+      stream: { attempt: idle, isOpen: false, isMerged: false },
+      ...{ isValidated: false, isActiveElsewhere: false, tabs: 0, isOnline: true, isSignedOut: false, farewell: null },
+    },
+    lease: { status: 'none', generation: 0 },
+    context: { values: { cart: 'of version 1' }, dirty: { cart: 'of version 1' }, dueAt: 0, push: idle, sending: {} },
+    outbox: { nextSeq: 2, bytes: 234, dead: 0, stale: 0, lanes: { 1: { size: 1, attempt: idle, upTo: 0 } } },
+    transcript: {
+      ...{ conversationId: '', cursor: { seq: 0, id: '' }, above: [], headSeq: 0, gapSince: 0, unread: 0 },
+      ...{ fetch: idle, askedSeq: 0, stuckSeq: 0, countedSeq: 0 },
+    },
+  }
+}
+
+test.describe('a database of an older version', () => {
+  const EPOCH = '0b8c3a52-7a3c-7d0e-8d4f-0f5b6a7c8d9e'
+  const planted = async (world: World): Promise<Tab> => {
+    const older = await world.tab({ isBare: true })
+    await older.page.evaluate(plantVersion1, { state: slotsOfVersion1(EPOCH), epoch: EPOCH })
+    return older
+  }
+  const version = (tab: Tab) =>
+    tab.page.evaluate(async () => (await indexedDB.databases()).find(({ name }) => name === 'holdfast:demo')?.version)
+
+  test('[ST40] is brought up to date while an old tab has it open that lets go: what waited goes out, once', async ({
+    world,
+  }) => {
+    const older = await planted(world)
+    await older.page.evaluate(() => {
+      const { version1 } = globalThis as unknown as { version1: IDBDatabase }
+      version1.onversionchange = () => version1.close()
+    })
+    const tab = await liveTab(world)
+    expect(await tab.state()).toMatchObject({ epoch: EPOCH, storage: 'durable', context: { cart: 'of version 1' } })
+    await allAcked(tab, 1)
+    await tab.send('said by the new one')
+    await allAcked(tab, 2)
+    expect(await texts(world)).toEqual(['kept by version 1', 'said by the new one'])
+    expect([await version(tab), await tab.page.evaluate(() => globalThis.problems)]).toEqual([2, []])
+  })
+
+  test('[ST41] and of an old tab that never lets go: nobody is held up, and what it holds goes out when it has gone', async ({
+    world,
+  }) => {
+    const older = await planted(world)
+    const tab = await liveTab(world)
+    expect((await tab.state()).storage).toBe('memory')
+    await told(tab, 'STORE_FAILED')
+    await tab.page.evaluate(async () => (await globalThis.chat.send('from memory')).settled)
+    expect(await texts(world)).toEqual(['from memory'])
+    await older.close()
+    await world.killWorker(tab.page)
+    await tab.page.reload()
+    await reconnect(tab)
+    await tab.until((state) => state.storage === 'durable' && state.phase === 'live')
+    await expect.poll(() => texts(world)).toEqual(['from memory', 'kept by version 1'])
+    for (const one of ['from memory', 'kept by version 1'])
+      await tab.until((state, text) => state.messages.some((message) => message.text === text && message.id), one)
+    expect(await version(tab)).toBe(2)
+  })
+})
+
+/** The room of the origin, as a full disk leaves it. Returns the way to give it back. */
+async function roomOf(tab: Tab, quotaSize: number): Promise<() => Promise<void>> {
+  const session = await tab.page.context().newCDPSession(tab.page)
+  const { origin } = new URL(tab.page.url())
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize })
+  // It lasts as long as its session.
+  return () => session.detach()
+}
+
+test('[ST43] a disk that is full holds no message up: it goes on in memory, one problem says so, and nothing is lost', async ({
+  world,
+}) => {
+  // Chromium goes by what it knew of the room for half a minute: it is narrow from the start, for the worker's own file and
+  // a few messages.
+  const release = await roomOf(await world.tab({ isBare: true }), 400_000)
+  const tabs = [await liveTab(world), await liveTab(world)] as const
+  const [tab] = tabs
+  await tab.page.evaluate(async () => (await globalThis.chat.send('before')).settled)
+  expect((await tab.state()).storage).toBe('durable')
+  world.proxy.offline(true)
+  // What repeats itself takes no room.
+  const said = Array.from({ length: 40 }, () => randomBytes(2_000).toString('hex'))
+  for (const [at, text] of said.entries())
+    await tabs[at % 2]?.page.evaluate(
+      async (one) => void (await globalThis.chat.send({ text: one, metadata: { more: [...one].reverse().join('') } })),
+      text,
+    )
+  await told(tab, 'STORE_FULL')
+  for (const one of tabs) await one.until((state) => state.storage === 'memory')
+  world.proxy.offline(false)
+  for (const one of tabs) await allAcked(one, 41)
+  expect(await texts(world)).toEqual(['before', ...said])
+  for (const { page } of tabs)
+    expect(await page.evaluate(() => globalThis.problems.filter(({ code }) => code === 'STORE_FULL').length)).toBe(1)
+  // What was on the disk when it was full is known by its key when the next worker sends it again.
+  await release()
+  await world.killWorker(tab.page)
+  await tab.page.reload()
+  await reconnect(tab)
+  await tab.until((state) => state.storage === 'durable' && state.phase === 'live')
+  await allAcked(tab, 41)
+  expect(await texts(world)).toHaveLength(41)
 })
 
 test('[PG15] a draft that somebody else wrote is no draft', async ({ world }) => {
