@@ -316,6 +316,86 @@ test('[DM30] after the end, what was said before can be shown above the new conv
   await expect(earlier.getByRole('button')).toBeHidden()
 })
 
+/** Runs in the page: what the service refuses, and what waited for longer than a day, as they are on the disk. */
+async function spoil([refused, old]: readonly [string, string]): Promise<void> {
+  for (const { name = '' } of await indexedDB.databases()) {
+    const database = await new Promise<IDBDatabase>((resolve) => {
+      const request = indexedDB.open(name)
+      request.onsuccess = () => resolve(request.result)
+    })
+    if (database.objectStoreNames.contains('outbox')) {
+      const transaction = database.transaction(['outbox', 'slots'], 'readwrite')
+      const [outbox, slots] = [transaction.objectStore('outbox'), transaction.objectStore('slots')]
+      const read = (store: IDBObjectStore) =>
+        new Promise<never[]>((resolve) => {
+          const request = store.getAll()
+          request.onsuccess = () => resolve(request.result as never[])
+        })
+      const [entries, [state]] = [await read(outbox), await read(slots)] as never as [
+        { text: string; at: number; live?: string }[],
+        { outbox: { dead: number; lanes: Record<string, { size: number }> } }[],
+      ]
+      for (const entry of entries) {
+        const { live = '', ...left } = entry
+        if (entry.text === old) outbox.put({ ...entry, at: entry.at - 25 * 3_600_000 })
+        if (entry.text !== refused || state === undefined) continue
+        outbox.put({ ...left, held: { status: 'dead', code: 'SERVICE_REFUSED', reason: 'no' } })
+        state.outbox.dead += 1
+        ;(state.outbox.lanes[live] as { size: number }).size -= 1
+        slots.put(state, 'state')
+      }
+      await new Promise((resolve) => {
+        transaction.oncomplete = resolve
+      })
+    }
+    database.close()
+  }
+}
+
+test('[DM3] what was refused, and what is too old, says so in every tab and on a phone, and goes each way that is offered', async ({
+  context,
+  page,
+  demo,
+}) => {
+  await openShop(page, demo.url)
+  const other = await context.newPage()
+  await other.setViewportSize({ width: 390, height: 844 })
+  await openShop(other, demo.url)
+  await press(page, 'Go offline')
+  await expect(phaseOf(page)).toHaveText('reconnecting')
+  for (const text of ['refused', 'refused too', 'old', 'old too', 'fresh']) await say(page, text)
+  for (const [refused, old] of [
+    ['refused', 'old'],
+    ['refused too', 'old too'],
+  ] as const)
+    await page.evaluate(spoil, [refused, old] as const)
+  await press(page, 'Come back')
+  await expectSent(page, 'fresh')
+  for (const one of [page, other]) {
+    for (const text of ['refused', 'refused too']) {
+      await expect(markOf(one, text)).toHaveText('Not sent: the shop could not accept it')
+      await expect(messageOf(one, text).getByRole('button')).toHaveText(['Try again', 'Edit', 'Discard'])
+    }
+    for (const text of ['old', 'old too']) {
+      await expect(markOf(one, text)).toHaveText('Held back: it is over a day old. Still send it?')
+      await expect(messageOf(one, text).getByRole('button')).toHaveText(['Send', 'Edit', 'Discard'])
+    }
+    expect(await one.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0)
+  }
+  const choice = (one: Page, text: string, name: string) => messageOf(one, text).getByRole('button', { name }).click()
+  await choice(other, 'refused', 'Edit')
+  await expect(fieldOf(other)).toHaveValue('refused')
+  await fieldOf(other).fill('said otherwise')
+  await fieldOf(other).press('Enter')
+  await choice(page, 'refused too', 'Try again')
+  await choice(other, 'old', 'Send')
+  await choice(page, 'old too', 'Discard')
+  for (const one of [page, other]) {
+    for (const text of ['said otherwise', 'refused too', 'old']) await expectSent(one, text)
+    for (const text of ['refused', 'old too']) await expect(messageOf(one, text)).toHaveCount(0)
+  }
+})
+
 test('[DM18] an answer to a closed chat is counted on the launcher, and read when it is opened', async ({
   browser,
   page,
