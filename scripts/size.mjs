@@ -13,7 +13,7 @@ const README_SLACK_KB = 0.3
 const LIMITS = [
   { name: 'page', file: 'holdfast.js', limitKb: 7 },
   { name: 'genesys', file: 'holdfast-sw-genesys.js', limitKb: 13, reachedKb: 52.7 },
-  { name: 'worker', file: 'holdfast-sw.js', limitKb: 12, reachedKb: 46.9 },
+  { name: 'worker', file: 'holdfast-sw.js', limitKb: 12, reachedKb: 47 },
 ]
 /** `npm test` holds what has been reached; `npm run size` alone holds the limit. */
 const isRatchet = !process.argv.includes('--limit')

@@ -78,30 +78,29 @@ export type Parts = Pick<Ports, 'leases' | 'signer'>
 /** What an engine stands on, whatever the configuration says. */
 interface Ground {
   readonly channel: OpenChannel
-  readonly opening: Promise<OpenStore>
+  readonly store: OpenStore
   readonly pump: Pump
 }
 
 function groundOf(deployment: string, pump: Pump, { encryption }: DeploymentConfig): Ground {
   const channel = openChannel(deployment)
   const onProblem: StoreDeps['onProblem'] = (problem) => channel.publish({ v: 1, type: 'problem', ...problem })
-  return { channel, opening: openStore(deployment, { clock, onProblem, around: encryption?.() }), pump: askedFor(pump) }
+  return { channel, store: openStore(deployment, { clock, onProblem, around: encryption?.() }), pump: askedFor(pump) }
 }
 
-async function engineOn(
+function engineOn(
   ground: Ground,
   deployment: string,
   config: DeploymentConfig,
   incarnation: string,
   crowd: Crowd,
   parts: Parts,
-): Promise<Engine> {
-  const { channel, pump } = ground
+): Engine {
+  const { channel, pump, store } = ground
   const screen = screenOf(config.guard)
   const platform = config.platform({ deployment, now: clock.now })
   const { capabilities } = platform
   const timings: Timings = { ...TIMINGS, ...capabilities.timings, ...config.timings }
-  const store = await ground.opening
   const vault = createVault(config.vault ?? capabilities.vault ?? 'broker', store.keys)
   const stream: ConstructorParameters<typeof Engine>[0]['stream'] = (report) =>
     createStream({ platform, clock, random, timings }, report)
@@ -191,7 +190,7 @@ export function createHost(
     const config = configOf(await load(), deployment)
     const ground = grounds.get(deployment) ?? groundOf(deployment, pump(deployment), config)
     grounds.set(deployment, ground)
-    const engine = await engineOn(ground, deployment, config, incarnation, crowd, parts)
+    const engine = engineOn(ground, deployment, config, incarnation, crowd, parts)
     running.set(deployment, engine)
     return engine
   }

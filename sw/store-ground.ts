@@ -33,16 +33,18 @@ export type Use = <Mode extends IDBTransactionMode, T>(
 ) => Promise<T>
 
 export interface Ground {
-  /** It never fails: where there is no disk, everything is in memory from the start. */
-  open(): Promise<unknown>
+  /**
+   * It never fails: where there is no disk, everything is in memory from the start.
+   *
+   * @param first what is done with the slots that are found, if any; whatever else is asked for waits till then
+   */
+  open(first: (found: Slots | undefined) => Promise<void>): Promise<unknown>
   readonly use: Use
   /** The same for work that needs room: what a full disk holds up goes on in memory. */
   readonly useWithRoom: Use
   /** So many rows were written: now and then somebody looks how full the disk is. Nobody needs to wait for it. */
   watchRoom(rows: number): Promise<void>
   isMemory(): boolean
-  /** The slots as they are on the disk when the store is opened. */
-  found(): Promise<Slots | undefined>
   /** Deletes what a wipe has emptied; whatever else is asked for waits meanwhile. */
   shred(): Promise<Shredded>
   close(): void
@@ -102,14 +104,32 @@ async function withRoom<T>(
   }
 }
 
+/** Nobody comes to the database while it is opened, or made anew. */
+function gateOf() {
+  let busy: Promise<unknown> | undefined
+  return {
+    get busy() {
+      return busy
+    },
+    shut(work: () => Promise<unknown>): Promise<unknown> {
+      const mine = work()
+        .catch(ignore)
+        .finally(() => {
+          if (busy === mine) busy = undefined
+        })
+      busy = mine
+      return mine
+    },
+  }
+}
+
 /** Emptied it is in any case: that was committed before. */
 const inMemory = async (store: OpenStore): Promise<Shredded> => ({ slots: undefined, left: await store.shred() })
 
 /** @param last the slots as last committed, for a session that must go on without its disk */
 export function groundOf(name: string, connection: Connection, deps: StoreDeps, last: () => Slots | undefined): Ground {
   const { clock, onProblem, room = globalThis.navigator?.storage } = deps
-  /** There while the database is made anew. */
-  let gate: Promise<unknown> | undefined
+  const gate = gateOf()
   let memory: OpenStore | undefined
 
   const toMemory = (code: ErrorCode, why: string, entries: readonly Entry[] = []): OpenStore => {
@@ -123,7 +143,7 @@ export function groundOf(name: string, connection: Connection, deps: StoreDeps, 
   }
 
   const attempt: Use = async (mode, isDurable, work, instead, stores) => {
-    if (gate !== undefined) await gate
+    while (gate.busy !== undefined) await gate.busy
     if (memory !== undefined) return instead(memory)
     try {
       return await connection.transact(mode, isDurable ? 'strict' : 'relaxed', work, stores)
@@ -138,7 +158,11 @@ export function groundOf(name: string, connection: Connection, deps: StoreDeps, 
     })
 
   return {
-    open: () => connection.open().catch(() => toMemory('STORE_FAILED', 'The browser lets nothing be stored here')),
+    open: (first) =>
+      gate.shut(async () => {
+        await connection.open().catch(() => toMemory('STORE_FAILED', 'The browser lets nothing be stored here'))
+        await first(memory ? undefined : await foundAt(name, connection).catch(() => undefined))
+      }),
     use,
     useWithRoom: (...of) =>
       withRoom(
@@ -149,7 +173,6 @@ export function groundOf(name: string, connection: Connection, deps: StoreDeps, 
       ),
     watchRoom: roomWatch(use, room),
     isMemory: () => memory !== undefined,
-    found: async () => (memory ? undefined : foundAt(name, connection).catch(() => undefined)),
     shred() {
       if (memory !== undefined) return inMemory(memory)
       const why = 'The emptied database cannot be deleted before whoever holds it lets go'
@@ -157,9 +180,7 @@ export function groundOf(name: string, connection: Connection, deps: StoreDeps, 
         if (isLost(error)) return inMemory(toMemory('STORE_FAILED', why))
         throw translate(error)
       })
-      gate = work.catch(ignore).finally(() => {
-        gate = undefined
-      })
+      gate.shut(() => work)
       return work
     },
     close: () => connection.close(),

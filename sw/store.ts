@@ -13,26 +13,28 @@ import type { Kept, KeyStore } from './vault.ts'
 
 export type { StoreDeps } from './store-ground.ts'
 
-/** Opens the store of a deployment. It never fails: without a database it is one in memory, and `onProblem` says so. */
-export async function openStore(deployment: string, deps: StoreDeps): Promise<OpenStore> {
+/** It never fails: without a database it is one in memory, and `onProblem` says so. What is asked of it waits until it is open. */
+export function openStore(deployment: string, deps: StoreDeps): OpenStore & { readonly opened: Promise<unknown> } {
   const { clock, onProblem, around } = deps
   const name = databaseOf(deployment)
   let last: Slots | undefined
   const connection = connectTo(name, clock, (database) => exhume(name, database), around)
   const ground = groundOf(name, connection, deps, () => last)
-  await ground.open()
   const { use, useWithRoom, watchRoom } = ground
   const finishWipe = async (): Promise<number> => {
     const { slots, left } = await ground.shred()
     last = slots ?? (last && (afterWipe(last) ?? last))
     return left
   }
-  last = await ground.found()
-  // A logout that was killed between its commit and its end is finished before anybody is shown anything.
-  if (last && afterWipe(last)) await finishWipe().catch(ignore)
+  const opened = ground.open(async (found) => {
+    last = found
+    // A logout that was killed between its commit and its end is finished before anybody is shown anything.
+    if (last && afterWipe(last)) await finishWipe()
+  })
   const reads = readsOf(use, () => last)
   return {
     ...reads,
+    opened,
     tail: mendedTail(use, reads, onProblem),
     get kind() {
       return ground.isMemory() ? 'memory' : 'durable'

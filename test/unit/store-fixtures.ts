@@ -72,7 +72,8 @@ export function bench(): Bench {
     problems,
     async open(room, around) {
       const onProblem = (problem: Bench['problems'][number]) => void problems.push(problem)
-      const store = await openStore(deployment, { clock, onProblem, room, around })
+      const store = openStore(deployment, { clock, onProblem, room, around })
+      await store.opened
       done.push(() => store.close())
       return store
     },

@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import { entryOf, put, rowOf, slotsOf } from '../contract/store.ts'
+import { openStore } from '../../sw/store.ts'
 import { bench } from './store-fixtures.ts'
 
 const texts = ({ rows, entries }: { rows: readonly { seq: number }[]; entries: readonly { seq: number }[] }) => ({
@@ -54,4 +55,15 @@ test('[ST48] what another incarnation has added or sent is in the next snapshot'
     putRows: [{ ...rowOf(1), conversationId: 'c9' }],
   })
   expect(await store.tail(9, 9)).toMatchObject({ slots: moved, rows: [{ conversationId: 'c9' }], entries: [] })
+})
+
+test('[ST49] what is asked of a store that is still being opened waits for that', async () => {
+  const on = bench()
+  const entries = [entryOf(1)]
+  const first = openStore(on.deployment, { clock: on.clock, onProblem: () => {} })
+  await put(first, { slots: slotsOf(entries), putEntries: entries })
+  const second = openStore(on.deployment, { clock: on.clock, onProblem: () => {} })
+  expect(texts(await second.tail(9, 9))).toEqual({ rows: [], entries: [1] })
+  first.close()
+  second.close()
 })
