@@ -140,7 +140,8 @@ export class Performer {
     ask: (token: string) => Promise<Outcome<unknown>>,
   ): Promise<void> {
     const token = await this.tokens.of(slots)
-    const outcome = isLack(token) ? token : this.#isLate(action.claim) ? LATE : dated(await ask(token.value), slots)
+    const held = this.#isLate(action.claim) ? LATE : token
+    const outcome = isLack(held) ? held : dated(await ask(held.value), slots)
     const { generation } = isLack(token) ? slots.lease : token
     const conversationId = slots.session.conversation?.id ?? ''
     this.#report({ conversationId, ...action, type, outcome, generation } as Input)
@@ -172,7 +173,7 @@ export class Performer {
     const named = isNamed && !isLack(token) && { token: token.value }
     // Without the token that we had a moment ago it would be the session of somebody new, beside our own.
     const isNobody = isNamed && isLack(token) && status === 'held'
-    const answer = isNobody ? token : this.#isLate(claim) ? LATE : await platform.open({ ...request, ...named })
+    const answer = this.#isLate(claim) ? LATE : isNobody ? token : await platform.open({ ...request, ...named })
     // Of who is gone by now, nothing is kept: not even sealed, or in memory.
     if (this.#epoch !== slots.session.epoch) return
     const outcome = await this.tokens.sealed(answer, async ({ opened, grant }) =>

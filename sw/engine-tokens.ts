@@ -28,7 +28,8 @@ const NO_TOKEN: Lack = {
 const FORGOTTEN: Lack = { ...NO_TOKEN, isForgotten: true }
 export const VAULT_FAILED: Lack = {
   ok: false,
-  verdict: 'retry',
+  // Nobody was asked: whatever it was for is still to be done.
+  verdict: 'retry-at',
   code: 'STORE_FAILED',
   reason: 'The keys of the vault could not be used.',
 }

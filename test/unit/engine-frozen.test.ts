@@ -1,7 +1,8 @@
 // A worker that is frozen, or sleeps, between what it has committed and the call: what it does on waking.
 
 import { describe, expect, test } from 'vitest'
-import { MINUTE, NOW, SECOND } from '../core/fixtures.ts'
+import type { Platform } from '../../core/ports.ts'
+import { LIMITS, MINUTE, NOW, row, SECOND, SETUP } from '../core/fixtures.ts'
 import { drained, liveRig, type Rig, rig } from './engine-fixtures.ts'
 
 /** Whatever comes waits there until it is opened. */
@@ -64,6 +65,29 @@ describe('a try that could not leave in its time', () => {
     await door.open()
     await next.clock.advance(MINUTE)
     expect(calls(next, 'open')).toHaveLength(1)
+  })
+
+  test('[MK6] what was read is told, also when the first word of it was held up', async () => {
+    const told: number[] = []
+    const mark: Platform['mark'] = async ({ seq }) => {
+      told.push(seq)
+      return { ok: true, value: null }
+    }
+    const capabilities = { ...SETUP.capabilities, limits: LIMITS, marks: true as const }
+    const one = await liveRig({ platform: { mark, capabilities } })
+    one.hear({ type: 'rows', rows: [row(1, { role: 'agent' })] })
+    await one.clock.advance(SECOND)
+    const { store } = one.disk
+    const turn = store.turn.bind(store)
+    store.turn = async (...asked) => {
+      const said = await turn(...asked)
+      one.clock.time += MINUTE
+      store.turn = turn
+      return said
+    }
+    await one.run({ type: 'mark-read' })
+    await one.clock.advance(MINUTE)
+    expect(told).toEqual([1])
   })
 
   test.each([
