@@ -200,7 +200,7 @@ function conversations(call: CallOf): Pick<Platform, 'make' | 'send' | 'push' | 
         const { rows: page, ...more } = answer.value
         rows.push(...page)
         const last = page.at(-1)
-        if (last === undefined || last.seq >= more.headSeq || rows.length >= BACKFILL_ROWS_MAX) {
+        if (last === undefined || last.id === afterId || last.seq >= more.headSeq || rows.length >= BACKFILL_ROWS_MAX) {
           return { ok: true, value: { resync: false, ...more, rows } }
         }
         afterId = last.id

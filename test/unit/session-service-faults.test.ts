@@ -231,6 +231,18 @@ describe('what is asked', () => {
     expect(seen[0]?.line).toBe('GET /api/v2/messaging/conversations/c1/messages?limit=200&afterId=m%2F1')
   })
 
+  test('[PL8] a service that gives the same page again and again is not asked for ever', async () => {
+    const message = { id: 'm1', seq: 1, at: 5, conversationId: 'c1', role: 'agent', text: 'again' }
+    const { platform, seen } = await answering((response) =>
+      json(response, 200, { messages: [message], nextAfterId: 'm1', lastSeq: 9 }),
+    )
+    const outcome = await platform.backfill({ token: TOKEN, conversationId: 'c1', afterId: '' })
+    expect([outcome, seen.length]).toMatchObject([
+      { ok: true, value: { headSeq: 9, rows: [{ seq: 1 }, { seq: 1 }] } },
+      2,
+    ])
+  })
+
   test('[PL8] a backfill of very many rows stops, and says how far the log goes', async () => {
     const { platform, seen } = await answering((response, { url }) => {
       const after = Number(new URL(url ?? '', 'http://x').searchParams.get('afterId')?.slice(1) ?? 0)
