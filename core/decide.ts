@@ -5,23 +5,14 @@ import { type Attempt, claimOf, type Env, isDue } from './attempt.ts'
 import { command } from './commands.ts'
 import { plan as planContext } from './context.ts'
 import { expiring, SILENT } from './advice.ts'
-import { type Draft, newDraft, runsOf, writesOf } from './draft.ts'
+import { type Draft, newDraft, runsOf, type Spare, writesOf } from './draft.ts'
 import { fold, TYPING_SHOWN_MS } from './fold.ts'
 import { joining } from './fold-joining.ts'
 import { planMarks } from './fold-marks.ts'
 import type { Action, Input, Problem, Reply } from './inputs.ts'
 import { isUsable, plan as planOwn } from './lease.ts'
 import { expire, type Lifetimes } from './lifetimes.ts'
-import {
-  canConnect,
-  isVital,
-  leaseOf,
-  type LeasePlan,
-  type LeaseSpec,
-  planLease,
-  putLease,
-  SESSION_LEASE,
-} from './leases.ts'
+import { canConnect, isVital, leaseOf, type LeasePlan, type LeaseSpec, putLease, SESSION_LEASE } from './leases.ts'
 import { laneOf } from './outbox.ts'
 import { earliest, isOwed, plan as planOutbox, RUN_ENTRIES_MAX, WATCHDOG_MS, withoutEmpty } from './sends.ts'
 import type { Capabilities, View, Wanted, Writes } from './ports.ts'
@@ -34,7 +25,7 @@ import type { Traffic, Unkeyed } from './unkeyed.ts'
 import type { EpochMs } from './wire.ts'
 
 /** What a deployment is made of, as far as decisions depend on it. */
-export interface Setup {
+export interface Setup extends Spare {
   readonly capabilities: Capabilities
   /** The refresh token is an HttpOnly cookie: opening needs no token of ours, and grants a new one. */
   readonly isBroker: boolean
@@ -120,7 +111,7 @@ function keysOf(input: Input): readonly string[] {
 
 /** Folds in what happened, says what is due, and lists what is to be written, told and done. */
 export function decide(view: View, inputs: readonly Input[], wanted: Wanted, setup: Setup, env: Env): Decision {
-  const draft = newDraft(view, env, setup.unkeyed)
+  const draft = newDraft(view, env, setup)
   const replies = inputs.map((input) => {
     const limits = draft.slots.limits ?? setup.capabilities.limits
     if (input.type === 'command') return command(draft, input, limits)
@@ -209,8 +200,8 @@ function planOther(draft: Draft, spec: LeaseSpec, wanted: Wanted, setup: Setup):
     needed.has(spec.name) ||
     (spec.neededAt === 'request' && platformLeases(setup).includes(spec) && isFetching())
   if (!isNeeded && !isWanted(slots)) return undefined
-  const planned = planLease(spec, leaseOf(slots, spec.name), env, isNeeded, slots.session.tabs > 0)
-  return start(draft, planned, wanted, spec)
+  const planned = setup.planLease?.(spec, leaseOf(slots, spec.name), env, isNeeded, slots.session.tabs > 0)
+  return planned && start(draft, planned, wanted, spec)
 }
 
 function start(draft: Draft, planned: LeasePlan, { isDurable }: Wanted, spec?: LeaseSpec): EpochMs | undefined {

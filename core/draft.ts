@@ -9,6 +9,8 @@ import { type Change, type Entry, type OutboxInput, reduce as reduceOutbox } fro
 import type { View, Writes } from './ports.ts'
 import { newSlots, type Slots } from './state.ts'
 import { cut } from './marks.ts'
+import type { told } from './fold-told.ts'
+import type { planLease } from './leases.ts'
 import type { Unkeyed } from './unkeyed.ts'
 import { emptyTranscript, type Row, reduce as reduceTranscript, type TranscriptInput } from './transcript.ts'
 
@@ -30,6 +32,7 @@ export interface Draft {
   readonly actions: Action[]
   readonly problems: Problem[]
   readonly unkeyed: Unkeyed | undefined
+  readonly told: typeof told | undefined
   /** Leases of which somebody needs a token now. */
   readonly needed: Set<string>
   /** Leases that a tab has offered to supply, while nobody had asked. */
@@ -37,7 +40,19 @@ export interface Draft {
   isWiped: boolean
 }
 
-export function newDraft(view: View, env: Env, unkeyed?: Unkeyed): Draft {
+/** What a deployment can do without: its worker need not carry it then. */
+export interface Spare {
+  /** Where the platform may say more on the stream than what happens in a conversation. */
+  readonly told?: typeof told | undefined
+  /** Where there may be leases beside that of the session. */
+  readonly planLease?: typeof planLease | undefined
+}
+
+export function newDraft(
+  view: View,
+  env: Env,
+  { unkeyed, told }: Spare & { readonly unkeyed?: Unkeyed | undefined },
+): Draft {
   // There are never more turns than milliseconds, so the clock is above every revision there was.
   const slots = { ...(view.slots ?? newSlots(env.key(), view.orphans, env.now)) }
   const problems = view.corrupt > 0 ? [corruption(view.corrupt)] : []
@@ -53,7 +68,7 @@ export function newDraft(view: View, env: Env, unkeyed?: Unkeyed): Draft {
     needed: new Set<string>(),
     offered: new Set<string>(),
   }
-  return { env, view, slots, ...changes, unkeyed, isWiped: false }
+  return { env, view, slots, ...changes, unkeyed, told, isWiped: false }
 }
 
 /** The entry with this key as it is at this point of the turn. */

@@ -9,7 +9,6 @@ import { type Draft, entryOf, outbox, receive, rowOf, transcript } from './draft
 import { attached } from './fold-attach.ts'
 import { identified } from './fold-joining.ts'
 import { answered, marked } from './fold-marks.ts'
-import { told } from './fold-told.ts'
 import type { Input } from './inputs.ts'
 import { denied, foldLease, lease, proved, reject } from './fold-lease.ts'
 import { context, heard, hurryAll, isAnother, SIGNED_OUT, session } from './fold-parts.ts'
@@ -271,7 +270,7 @@ function stream(draft: Draft, { report, generation, conversationId }: Input & { 
     case 'session':
     case 'carried':
     case 'cleared':
-      return told(draft, report, conversationId)
+      return draft.told?.(draft, report, conversationId)
     case 'signed-out':
       return void logout(draft, 'discard')
     case 'ended': {

@@ -25,7 +25,8 @@ export const SUPPLIES_MAX = 3
 export function setupOf(ports: Ports): Setup {
   const specs = Object.entries(ports.sources ?? {}).map(([name, { kind }]) => ({ name, refresh: kind }))
   const leases = specs.map((spec) => ({ ...spec, neededAt: 'request' as const }))
-  return { ...ports.platform, isBroker: isBroker(ports), leases, shared: ports.shared, lifetimes: ports.lifetimes }
+  const { platform, shared, lifetimes, told, planLease } = ports
+  return { ...platform, isBroker: isBroker(ports), leases, shared, lifetimes, told, planLease }
 }
 
 export interface Desk {

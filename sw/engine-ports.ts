@@ -12,6 +12,7 @@ import type {
   TokenSource,
   Vault,
 } from '../core/ports.ts'
+import type { Spare } from '../core/draft.ts'
 import type { Lifetimes } from '../core/lifetimes.ts'
 import type { Signer, SignIn } from './engine-identity.ts'
 import type { Desk, Leases } from './engine-leases.ts'
@@ -19,7 +20,7 @@ import type { Screen } from './engine-screen.ts'
 import type { Sharing } from './engine-shared.ts'
 import type { Crowd } from './engine-tell.ts'
 
-export interface Ports {
+export interface Ports extends Spare {
   readonly clock: Clock
   readonly random: Random
   readonly store: Store

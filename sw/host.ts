@@ -73,7 +73,7 @@ export interface Host {
 }
 
 /** What an engine has only where its worker may need it: a worker that cannot does not carry it. */
-export type Parts = Pick<Ports, 'leases' | 'signer'>
+export type Parts = Pick<Ports, 'leases' | 'planLease' | 'signer' | 'told'>
 
 /** What an engine stands on, whatever the configuration says. */
 interface Ground {

@@ -4,10 +4,9 @@
 import { pumpOf, random } from './browser.ts'
 import { type JsonConfig, loadConfig, parseConfig } from './config.ts'
 import { encryption } from './encryption.ts'
-import { signer } from './engine-identity.ts'
-import { leasesOn } from './engine-leases.ts'
 import { electedPump } from './election.ts'
 import { createHost, type Host, type WorkerConfig } from './host.ts'
+import { PARTS } from './parts.ts'
 import { sessionService } from './platforms/session-service.ts'
 
 const MAKERS = { 'session-service': sessionService }
@@ -29,6 +28,6 @@ export function startLocal(config: WorkerConfig | JsonConfig | string): Host {
   }
   const pump = (navigator.locks as LockManager | undefined) === undefined ? electedPump : pumpOf
   // Not crypto.randomUUID(): a page without HTTPS has none.
-  const host = createHost(once, random.key(), { leases: leasesOn, signer }, pump)
+  const host = createHost(once, random.key(), PARTS, pump)
   return { ...host, ping: (caller) => host.ping(caller).catch(() => {}) }
 }

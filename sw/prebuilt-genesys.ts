@@ -5,5 +5,7 @@ import './prebuilt-kept.ts'
 import { genesys } from './platforms/genesys.ts'
 import { startPrebuilt } from './prebuilt-start.ts'
 import { leasesOn } from './engine-leases.ts'
+import { told } from '../core/fold-told.ts'
+import { planLease } from '../core/leases.ts'
 
-startPrebuilt({ genesys }, { leases: leasesOn })
+startPrebuilt({ genesys }, { leases: leasesOn, planLease, told })

@@ -1,7 +1,6 @@
 // The entry of a service worker that a site builds: the whole engine, with every part that its configuration may ask for.
 
-import { signer } from './engine-identity.ts'
-import { leasesOn } from './engine-leases.ts'
+import { PARTS } from './parts.ts'
 import { type Lender, type Loadable, start } from './worker-start.ts'
 
 export type { DeploymentConfig, LeaseConfig, PlatformFactory, WorkerConfig } from './host.ts'
@@ -21,4 +20,4 @@ export type { Lender } from './worker-start.ts'
  * startWorker({ deployments: { acme: { platform: sessionService({ url: 'https://chat.example.com' }), vault: 'broker' } } })
  * ```
  */
-export const startWorker = (config: Loadable): Lender => start(config, { leases: leasesOn, signer })
+export const startWorker = (config: Loadable): Lender => start(config, PARTS)

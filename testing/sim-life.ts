@@ -4,6 +4,8 @@
 import type { decide } from '../core/decide.ts'
 import { type Platform, type Store, TIMINGS, type Vault } from '../core/ports.ts'
 import { Engine } from '../sw/engine.ts'
+import { told } from '../core/fold-told.ts'
+import { planLease } from '../core/leases.ts'
 import { signer } from '../sw/engine-identity.ts'
 import { leasesOn } from '../sw/engine-leases.ts'
 import type { Ports } from '../sw/engine-ports.ts'
@@ -148,8 +150,7 @@ export class Life {
       channel: { publish: (notice) => this.isAlive && browser.publish(notice, this) },
       platform,
       vault: this.#vault(),
-      leases: leasesOn,
-      signer,
+      ...{ leases: leasesOn, planLease, signer, told },
       pump: { request: (granted) => this.#use(() => browser.requestPump(this, granted)) },
       stream: (report) =>
         createStream(

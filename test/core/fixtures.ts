@@ -2,6 +2,8 @@
 // The session keeps its state in the memory store, as JSON: nothing may depend on the identity of an object.
 
 import type { Claim, Env } from '../../core/attempt.ts'
+import { told } from '../../core/fold-told.ts'
+import { planLease } from '../../core/leases.ts'
 import { type Decision, decide, type Setup, wantedBy } from '../../core/decide.ts'
 import type { Action, Change, Input } from '../../core/inputs.ts'
 import type { Grant } from '../../core/lease.ts'
@@ -19,6 +21,8 @@ export const HOUR = 60 * MINUTE
 
 export const LIMITS = { messageCharsMax: 4_096, attributeCharsMax: 2_000, routingBytesMax: 16_384 }
 export const SETUP: Setup = {
+  told,
+  planLease,
   isBroker: true,
   capabilities: {
     delivery: 'keyed',

@@ -15,9 +15,9 @@ import type {
 import { TIMINGS } from '../../core/ports.ts'
 import type { AnswerTo, Caller, Command, Notice } from '../../core/wire.ts'
 import { Engine } from '../../sw/engine.ts'
-import { signer } from '../../sw/engine-identity.ts'
-import { type Leases, leasesOn } from '../../sw/engine-leases.ts'
+import type { Leases } from '../../sw/engine-leases.ts'
 import type { Ports } from '../../sw/engine-ports.ts'
+import { PARTS } from '../../sw/parts.ts'
 import { memoryStore } from '../../sw/memory-store.ts'
 import { conversation, LIMITS, NOW, opening, SETUP } from '../core/fixtures.ts'
 
@@ -219,7 +219,7 @@ export function rig(options: Options = {}) {
     },
   }
   const ports: Ports = {
-    ...(!options.isPlain && { leases: leasesOn, signer }),
+    ...(!options.isPlain && PARTS),
     clock,
     random: { draw: () => 0.5, key: () => `key-${++keys}${options.incarnation ?? ''}` },
     store: disk.store,
