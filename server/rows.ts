@@ -16,6 +16,8 @@ export type Session = {
   id: string
   deploymentId: string
   userId: string | null
+  /** Whose the session was that this one succeeds: what it holds is that user's, whoever signs in. */
+  formerUserId: string | null
   state: SessionState
   expiresAt: EpochMs
 }
@@ -71,7 +73,7 @@ export type Message = {
   at: EpochMs
 }
 
-export const SESSION_COLUMNS = 'id, deployment_id, user_id, state, expires_at'
+export const SESSION_COLUMNS = 'id, deployment_id, user_id, former_user_id, state, expires_at'
 export const FAMILY_COLUMNS =
   'id, session_id, generation, key_hash, confirmed_at, replays, replays_since, expires_at, revoked_at, revoke_reason'
 export const CONVERSATION_COLUMNS =
@@ -89,6 +91,7 @@ export function toSession(row: Row): Session {
     id: text(row, 'id'),
     deploymentId: text(row, 'deployment_id'),
     userId: textOrNull(row, 'user_id'),
+    formerUserId: textOrNull(row, 'former_user_id'),
     state: text(row, 'state') as SessionState,
     expiresAt: integer(row, 'expires_at'),
   }

@@ -92,6 +92,9 @@ alter table conversation add column agent_read bigint not null default 0;
 alter table conversation add column customer_delivered bigint not null default 0;
 alter table conversation add column customer_read bigint not null default 0;
 `,
+  `
+alter table session add column former_user_id text;
+`,
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

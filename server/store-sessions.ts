@@ -100,6 +100,7 @@ export class SessionStore {
     if (verdict.type === 'created' && verdict.revoked !== undefined) await saveFamily(q, verdict.revoked)
     const created = await this.#create(q, request, opened, now)
     const succeeds = verdict.type === 'created' ? verdict.succeeds : undefined
+    if (succeeds !== undefined) await inherit(q, succeeds.sessionId, created.session.id)
     const expired =
       succeeds === undefined ? [] : await takeOver(q, succeeds.sessionId, created.session.id, now, this.#pushes)
     const isReuse = verdict.type === 'created' && verdict.revoked?.revokeReason === 'reuse'
@@ -274,6 +275,12 @@ export class SessionStore {
       q(`update session set state = $2 where state = 'active' and expires_at <= $1`, [now, lapsed]),
     )
   }
+}
+
+/** What a session of a user hands over is theirs: nobody else who signs in may take it. */
+async function inherit(q: Query, from: string, to: string): Promise<void> {
+  const owner = '(select coalesce(user_id, former_user_id) from session where id = $1)'
+  await q(`update session set former_user_id = ${owner} where id = $2`, [from, to])
 }
 
 /** One visitor's key means nothing in another deployment. */

@@ -11,7 +11,8 @@ export function signIn(service: SimService, { familyId, sessionId }: Access, use
   if (family === undefined || own === undefined) return sessionId
   const users = [...service.sessions.values()].filter((session) => session.userId === userId).at(-1)
   const known = users === undefined ? null : { id: users.id, isLive: users.state === 'active' }
-  const verdict = identify({ id: own.id, userId: own.userId ?? null }, known, userId)
+  const { userId: owner = null, formerUserId = null } = own
+  const verdict = identify({ id: own.id, userId: owner, formerUserId }, known, userId)
   if (verdict.type === 'same') return own.id
   if (verdict.type === 'adopt') {
     own.userId = userId

@@ -59,6 +59,8 @@ export interface Session {
   state: SessionState
   expiresAt: number
   userId?: string
+  /** Whose the session was that this one succeeds. */
+  formerUserId?: string
 }
 
 export class SimService extends SimTokens {
@@ -120,6 +122,8 @@ export class SimService extends SimTokens {
   #takeOver(fromId: string, to: Session): void {
     const former = this.sessions.get(fromId)
     if (former) former.state = advanceSession(former.state, 'lapsed') ?? former.state
+    const owner = former?.userId ?? former?.formerUserId
+    if (owner !== undefined) to.formerUserId = owner
     for (const conversation of this.conversations.values()) {
       if (conversation.sessionId !== fromId) continue
       if (isOpen(conversation.state)) this.change(conversation, 'idle')

@@ -2,8 +2,10 @@
 import { expect, test } from 'vitest'
 import { identify } from '../../server/session-identity.ts'
 
-const OWN = { id: 'own', userId: null }
-const ANNS = { id: 'own', userId: 'ann' }
+const OWN = { id: 'own', userId: null, formerUserId: null }
+const ANNS = { ...OWN, userId: 'ann' }
+const BOBS = { ...OWN, userId: 'bob' }
+const after = (formerUserId: string) => ({ ...OWN, formerUserId })
 const live = (id: string) => ({ id, isLive: true })
 const ended = (id: string) => ({ id, isLive: false })
 
@@ -34,23 +36,44 @@ test.each([
   {
     rule: 'SV50',
     is: 'a switch',
-    own: { id: 'own', userId: 'bob' },
+    own: BOBS,
     users: null,
     gets: { type: 'begin', archiveFrom: null },
   },
   {
     rule: 'SV50',
     is: 'a switch after the end',
-    own: { id: 'own', userId: 'bob' },
+    own: BOBS,
     users: ended('a'),
     gets: { type: 'begin', archiveFrom: 'a' },
   },
   {
     rule: 'SV50',
     is: 'a switch back',
-    own: { id: 'own', userId: 'bob' },
+    own: BOBS,
     users: live('a'),
     gets: { type: 'move', sessionId: 'a', brings: false },
+  },
+  {
+    rule: 'SV50',
+    is: 'behind the end of another user',
+    own: after('bob'),
+    users: null,
+    gets: { type: 'begin', archiveFrom: null },
+  },
+  {
+    rule: 'SV50',
+    is: 'behind the end of another user, and she is elsewhere',
+    own: after('bob'),
+    users: live('a'),
+    gets: { type: 'move', sessionId: 'a', brings: false },
+  },
+  {
+    rule: 'SV48',
+    is: 'behind her own end',
+    own: after('ann'),
+    users: ended('a'),
+    gets: { type: 'adopt', archiveFrom: 'a' },
   },
 ] as const)('[$rule] ann signs in when it is $is', ({ own, users, gets }) => {
   expect(identify(own, users, 'ann')).toEqual(gets)

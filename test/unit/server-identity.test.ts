@@ -311,6 +311,24 @@ test('[SV92] what had become of the conversation before is said; what is purged,
   }
 })
 
+test('[SV50] what a user said before their session ended is nobody else’s, whoever signs in behind it', async () => {
+  const browser = await signedIn('ann')
+  const first = (await browser.start()).body
+  await browser.say(first, 'of ann')
+  clock += 8 * DAY_MS
+  // As nobody, in her browser, once and again.
+  expect((await browser.open()).body).toMatchObject({ authenticated: false, conversation: { id: first.id } })
+  const between = (await browser.start({ previousConversationId: first.id })).body
+  await browser.say(between, 'still of ann')
+  clock += 8 * DAY_MS
+  const { persistentSessionId } = (await browser.open()).body
+  const switched = await signIn(browser, signed({ sub: 'bob' }))
+  expect(switched.body).toMatchObject({ authenticated: true, conversation: null })
+  expect(switched.body.persistentSessionId).not.toBe(persistentSessionId)
+  for (const { id } of [first, between]) expect((await browser.list(id)).status).toBe(404)
+  expect((await browser.start({ previousConversationId: first.id })).body).toMatchObject({ previousState: 'gone' })
+})
+
 test('[SV51] a conversation names the one it resumes, to the visitor and to the agent', async () => {
   const visitor = new Visitor(service)
   const first = await visitor.begin()
