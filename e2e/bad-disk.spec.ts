@@ -206,6 +206,33 @@ test('[ST15] the database deleted in mid-session: told, and the conversation goe
   await allAcked(tab, 2)
 })
 
+test('[LK17] the database hung in mid-session: what is sent is accepted all the same, told, and goes out once', async ({
+  world,
+}) => {
+  const other = await world.tab({ isBare: true })
+  const tab = await liveTab(world)
+  await tab.page.evaluate(async () => (await globalThis.chat.send('before')).settled)
+  // A transaction of another page that never ends: whatever the worker asks for stands in line behind it.
+  await other.page.evaluate(async () => {
+    const database = await new Promise<IDBDatabase>((resolve) => {
+      const request = indexedDB.open('holdfast:demo')
+      request.onsuccess = () => resolve(request.result)
+    })
+    const store = database.transaction([...database.objectStoreNames], 'readwrite').objectStore('slots')
+    const hold = () => {
+      store.get('state').onsuccess = hold
+    }
+    hold()
+  })
+  await tab.page.evaluate(async () => (await globalThis.chat.send('while it hangs')).settled)
+  await told(tab, 'STORE_FAILED')
+  await tab.until((state) => state.storage === 'memory')
+  await tab.page.evaluate(async () => (await globalThis.chat.send('after')).settled)
+  expect(await texts(world)).toEqual(['before', 'while it hangs', 'after'])
+  // Refused and sent again, or not at all: nothing of that.
+  expect(world.proxy.count(/^POST .*\/messages$/)).toBe(3)
+})
+
 test.describe('storage that is blocked', () => {
   const lame = [
     {

@@ -18,6 +18,8 @@ import type { Browser } from './browser.ts'
 export const CALL_TIMEOUT_MS = 3_000
 /** The same for commands that read or wipe a lot. */
 export const LONG_CALL_TIMEOUT_MS = 15_000
+/** What a site would say again if it were told that it failed. */
+const KEPT: readonly Command['type'][] = ['enqueue', 'edit']
 const LONG: readonly Command['type'][] = ['history', 'authenticate', 'logout', 'supply', 'borrow']
 
 /** Where the engine runs, as the rest of the page sees it. */
@@ -71,9 +73,11 @@ export class Link implements Host {
   }
 
   async run<C extends Command>(caller: Caller, command: C): Promise<AnswerTo<C>> {
-    const timeoutMs = LONG.includes(command.type) ? LONG_CALL_TIMEOUT_MS : CALL_TIMEOUT_MS
+    let timeoutMs = LONG.includes(command.type) ? LONG_CALL_TIMEOUT_MS : CALL_TIMEOUT_MS
     for (let attempt = 1; attempt <= 2; attempt++) {
       const answer = await this.#try({ type: 'holdfast-call', caller, command }, timeoutMs, attempt === 1)
+      // A disk that hangs is given up later than a worker: a message that goes all the same was not refused.
+      if (KEPT.includes(command.type)) timeoutMs = LONG_CALL_TIMEOUT_MS
       if (answer === undefined) continue
       if ('error' in answer) {
         // The call fails all the same, with the worker's advice to reload: no loop.
@@ -83,10 +87,7 @@ export class Link implements Host {
       this.#watch(answer.incarnation)
       return answer.value as AnswerTo<C>
     }
-    throw new HoldfastError(
-      'LINK_TIMEOUT',
-      `The worker gave no answer to "${command.type}" within ${timeoutMs} ms, twice.`,
-    )
+    throw new HoldfastError('LINK_TIMEOUT', `The worker gave no answer to "${command.type}", twice.`)
   }
 
   ping(caller: Caller): void {

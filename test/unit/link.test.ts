@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { HoldfastError } from '../../core/errors.ts'
 import { lifeLockOf } from '../../core/wire.ts'
 import { CALL_TIMEOUT_MS, LONG_CALL_TIMEOUT_MS } from '../../src/link.ts'
+import { OPEN_TIMEOUT_MS, OPERATION_TIMEOUT_MS } from '../../sw/store-connection.ts'
 import { CALLER, FakeWorker, setUp, until } from './client-fixtures.ts'
 
 const DIAGNOSE = { type: 'diagnose' } as const
@@ -38,6 +39,18 @@ test('[LK2] two silences reject with LINK_TIMEOUT', async () => {
   browser.advance(CALL_TIMEOUT_MS)
   await expect(answer).rejects.toMatchObject({ name: 'HoldfastError', code: 'LINK_TIMEOUT' })
   expect(browser.timers).toEqual([])
+})
+
+test('[LK17] the repeat of a call that keeps a message waits until a disk that hangs is given up', async () => {
+  expect(LONG_CALL_TIMEOUT_MS).toBeGreaterThan(OPEN_TIMEOUT_MS + 2 * OPERATION_TIMEOUT_MS)
+  const { worker, link, browser } = setUp()
+  worker.isSilent = true
+  const answer = link.run(CALLER, { type: 'enqueue', messages: [] })
+  await until(() => expect(browser.timers).toEqual([CALL_TIMEOUT_MS]))
+  browser.advance(CALL_TIMEOUT_MS)
+  await until(() => expect(browser.timers).toEqual([LONG_CALL_TIMEOUT_MS]))
+  browser.advance(LONG_CALL_TIMEOUT_MS)
+  await expect(answer).rejects.toMatchObject({ code: 'LINK_TIMEOUT' })
 })
 
 test('[LK2] what reads or wipes a lot has a longer deadline', async () => {
