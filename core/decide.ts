@@ -10,7 +10,7 @@ import { fold, TYPING_SHOWN_MS } from './fold.ts'
 import { joining } from './fold-joining.ts'
 import { planMarks } from './fold-marks.ts'
 import type { Action, Input, Problem, Reply } from './inputs.ts'
-import { isUsable, plan as planOwn } from './lease.ts'
+import { isUsable, keyed, plan as planOwn } from './lease.ts'
 import { expire, type Lifetimes } from './lifetimes.ts'
 import { canConnect, isVital, leaseOf, type LeasePlan, type LeaseSpec, putLease, SESSION_LEASE } from './leases.ts'
 import { laneOf } from './outbox.ts'
@@ -149,7 +149,7 @@ const isWanted = ({ session, outbox }: Slots): boolean =>
 function planPhases(draft: Draft, setup: Setup): EpochMs | undefined {
   const { slots } = draft
   const isOpening = setup.isBroker && needsOpening(slots.session, draft.env.now)
-  const env = isOpening && slots.lease.status === 'held' ? sharingKey(draft.env, slots.lease.refresh) : draft.env
+  const env = isOpening ? keyed(draft.env, slots.lease) : draft.env
   const canCall = isUsable(slots.lease, env.now)
   const isGranted = ownSource(setup) === undefined
   const isOpenable = slots.lease.status === 'none' || (slots.lease.status === 'held' && setup.isBroker)
@@ -186,7 +186,8 @@ function planLeases(draft: Draft, wanted: Wanted, setup: Setup): EpochMs | undef
   // To be opened by cookie or joined to a user grants a token: to ask for another beside it would be a second rotation.
   const isHeldUp = slots.session.joiningUntil !== undefined || (setup.isBroker && isBeingOpened(slots.session, env))
   if (isHeldUp || !isWanted(slots) || ownSource(setup) !== undefined) return others.reduce(earliest, undefined)
-  const shared = setup.isBroker ? sharingKey(env, slots.session.opening) : env
+  const own = keyed(env, slots.lease)
+  const shared = setup.isBroker ? sharingKey(own, slots.session.opening) : own
   return [...others, start(draft, planOwn(slots.lease, shared), wanted)].reduce(earliest, undefined)
 }
 

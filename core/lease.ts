@@ -43,6 +43,8 @@ export type Lease =
       readonly isSpent: boolean
       readonly refresh: Attempt
       readonly answerer?: Answerer
+      /** The key of the refresh that brought it: an earlier try of that may still be on its way. */
+      readonly late?: { readonly key: string; readonly until: EpochMs }
     }
   | { readonly status: 'lost'; readonly generation: number; readonly code: ErrorCode }
 
@@ -124,7 +126,10 @@ export function reduce(lease: Lease, input: LeaseInput, env: Env): Lease {
       const held = hold(lease, input.grant, lease.status === 'held' ? lease.rejections : 0, env)
       // A later try may have left with the cookie that this one has brought: its answer is still to come, under its key.
       const isAgain = refresh.status === 'running' && refresh.count > input.claim.count && !input.grant.refresh
-      return isAgain && held.status === 'held' ? { ...held, refresh } : held
+      if (isAgain && held.status === 'held') return { ...held, refresh }
+      // To whoever it comes late, it is no reuse as long as that key is the last one known.
+      const { key, count } = input.claim
+      return count > 1 && held.status === 'held' ? { ...held, late: { key, until: env.now + TRY_MS } } : held
     }
     case 'refresh-failed':
       return { ...lease, refresh: fail(lease.refresh, input.claim, env, input.retryAfterMs) }
@@ -155,6 +160,14 @@ function judge(
     case 'forgotten':
       return input.generation === lease.generation && !lease.isSpent ? { ...lease, isSpent: true } : lease
   }
+}
+
+/** A key that may still be on its way, or was when the lease was held last, stands for what follows it, too. */
+export function keyed(env: Env, lease: Lease): Env {
+  if (lease.status !== 'held') return env
+  const { refresh, late } = lease
+  const key = refresh.status !== 'idle' ? refresh.key : late && env.now < late.until ? late.key : undefined
+  return key === undefined ? env : { ...env, key: () => key }
 }
 
 /** May calls be made with it now? An access token is used while it lives, also while its successor is fetched. */

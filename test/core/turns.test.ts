@@ -783,6 +783,23 @@ describe('a cookie', () => {
     await play.again()
     expect([play.slots.session.opening.status, play.claimOf('refresh').key]).toEqual(['waiting', key])
   })
+
+  test.each([
+    { tries: 2, afterMs: TRY_MS - SECOND, isSame: true },
+    { tries: 2, afterMs: TRY_MS, isSame: false },
+    { tries: 1, afterMs: SECOND, isSame: false },
+  ])('[LE45] $afterMs ms behind a refresh of $tries tries the next has its key: $isSame', async (row) => {
+    const play = await live()
+    await play.after(15 * MINUTE)
+    if (row.tries > 1) await play.after(TRY_MS)
+    const claim = play.claimOf('refresh')
+    expect(claim.count).toBe(row.tries)
+    await play.turn({ type: 'refreshed', claim, outcome: { ok: true, value: grant(play.now) } })
+    play.now += row.afterMs
+    await play.turn({ type: 'rejected', generation: 2 })
+    if (play.find('refresh') === undefined) await play.again()
+    expect(play.claimOf('refresh').key === claim.key).toBe(row.isSame)
+  })
 })
 
 describe('a farewell', () => {

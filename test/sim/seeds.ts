@@ -43,6 +43,7 @@ export const LATER: readonly { readonly seed: number; readonly caught: string }[
     seed: 11962,
     caught: 'two tries of a refresh left side by side when a frozen worker woke, one within a Retry-After',
   },
+  { seed: 4904, caught: 'a refresh of a worker that had died came behind two others, and was taken for theft' },
   { seed: 221, caught: 'three workers that stopped in a row ended a session whose tokens were in their memory' },
   { seed: 21017951, caught: 'a session that succeeded that of a user was given to the next user, with what they said' },
 ]
