@@ -378,8 +378,8 @@ test('[ST43] a disk that is full holds no message up: it goes on in memory, one 
   const said = Array.from({ length: 40 }, () => randomBytes(2_000).toString('hex'))
   for (const [at, text] of said.entries())
     await tabs[at % 2]?.page.evaluate(
-      async (one) => void (await globalThis.chat.send({ text: one, metadata: { more: [...one].reverse().join('') } })),
-      text,
+      async ([one, more]) => void (await globalThis.chat.send({ text: one, metadata: { more } })),
+      [text, randomBytes(4_000).toString('hex')] as const,
     )
   await told(tab, 'STORE_FULL')
   for (const one of tabs) await one.until((state) => state.storage === 'memory')
