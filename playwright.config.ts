@@ -8,7 +8,7 @@ type Project = NonNullable<PlaywrightTestConfig['projects']>[number]
 
 /** Nothing in these files needs what only Chromium can be told. */
 const EVERY_ENGINE =
-  /(api|attachments|bad-disk|bad-input|hub|insecure|main|page|tabs|versions|wipe|guard|lifetimes|resumption)\.spec\.ts$/
+  /(api|attachments|bad-disk|bad-input|hub|insecure|main|odd-text|page|restored|tabs|versions|wipe|guard|lifetimes|resumption)\.spec\.ts$/
 
 /** Not driven by Playwright, which only runs the tests: a project where it is found. */
 const OWN_DRIVER = /webkit-gtk\.spec\.ts$/
