@@ -58,6 +58,7 @@ export const PAGES: readonly { readonly seed: number; readonly caught: string }[
     seed: 21001605,
     caught: 'a refresh left just before its time was over, and its wish was heard behind the next try',
   },
+  { seed: 15582, caught: 'a sign-in of a page that was closed came behind the question whose the session is' },
   { seed: 22002679, caught: 'a removal that removed nothing left the door open to an older change that came late' },
   { seed: 9615154, caught: 'a conversation stood behind itself, and a message was read back twice' },
   {

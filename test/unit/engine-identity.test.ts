@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Outcome, PlainGrant, Platform } from '../../core/ports.ts'
 import type { Opened } from '../../core/session.ts'
-import { failure, MINUTE, opening, UNREACHABLE } from '../core/fixtures.ts'
+import { failure, MINUTE, opening, SECOND, UNREACHABLE } from '../core/fixtures.ts'
 import { conversation } from '../core/fixtures.ts'
 import { liveRig, type Options, type Rig, rig, watchedStore } from './engine-fixtures.ts'
 
@@ -258,4 +258,21 @@ describe('another user', () => {
       expect(await stored(one)).not.toMatch(/of the first|"s1"/)
     },
   )
+
+  test('[ID15] a sign-in of a worker that was killed may still be on its way: only behind it is asked whose the session is', async () => {
+    const disk = watchedStore([])
+    const { asked, authenticate } = answering(new Promise<Answer>(() => {}))
+    const one = await live(authenticate, { disk })
+    void one.run({ type: 'authenticate', token: 'jwt' }).catch(() => {})
+    while (asked.length === 0) await one.clock.advance(SECOND)
+    const next = rig({ disk, incarnation: 'w2' })
+    next.clock.time = one.clock.time
+    const calls = () => next.log.filter((line) => /^(open|send|make|push|connect)/.test(line))
+    await next.pull()
+    await next.clock.advance(2 * SECOND - 1)
+    expect(calls()).toEqual([])
+    await next.clock.advance(SECOND)
+    expect(calls()[0]).toMatch(/^open /)
+    expect((await next.pull()).snapshot.phase).toBe('live')
+  })
 })
