@@ -120,9 +120,11 @@ function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'o
   else learn(draft, outcome, generation)
   const isFinal = outcome.verdict === 'refuse'
   // Said once for a row of failures, so that a site learns why nothing comes, and is not told every few seconds.
-  if (isFinal || claim.count === 1) draft.problems.push(problemOf(outcome))
+  const isFirst = claim.count === 1 || draft.slots.session.isUntold
+  if (isFinal || (isFirst && !outcome.isUnsent)) draft.problems.push(problemOf(outcome))
   if (isFinal) session(draft, { type: 'open-refused', claim, code: outcome.code })
   else session(draft, { type: 'open-failed', ...later(claim, outcome) })
+  draft.slots.session = { ...draft.slots.session, isUntold: isFirst && outcome.isUnsent }
 }
 
 function parted(draft: Draft, { claim, outcome }: Input & { type: 'parted' }): void {

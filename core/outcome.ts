@@ -34,4 +34,6 @@ export type Outcome<T> =
       readonly generation?: number
       /** There was no token to call with, because the memory that held it is gone. */
       readonly isForgotten?: boolean
+      /** Nothing left, and nothing is wrong: its time was over, or its token had run out. */
+      readonly isUnsent?: boolean
     }

@@ -23,7 +23,8 @@ const NO_TOKEN: Lack = {
   ok: false,
   verdict: 'refresh',
   code: 'LEASE_EXPIRED',
-  reason: 'There was no token to call with.',
+  reason: 'There was no token.',
+  isUnsent: true,
 }
 const FORGOTTEN: Lack = { ...NO_TOKEN, isForgotten: true }
 export const VAULT_FAILED: Lack = {
@@ -135,6 +136,11 @@ export const NO_SOURCE = {
 } as const satisfies Outcome<never>
 
 /** Nothing was sent, and nothing is known of the network. */
-export const LATE: Lack = { ...VAULT_FAILED, code: 'SERVICE_UNREACHABLE', reason: 'Its time was over.' }
+export const LATE: Lack = {
+  ...VAULT_FAILED,
+  code: 'SERVICE_UNREACHABLE',
+  reason: 'Late.',
+  isUnsent: true,
+}
 
 export const TAKEN = { ok: true, value: null } as const satisfies Outcome<null>

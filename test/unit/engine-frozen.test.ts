@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import type { Platform } from '../../core/ports.ts'
-import { LIMITS, MINUTE, NOW, row, SECOND, SETUP } from '../core/fixtures.ts'
+import { failure, LIMITS, MINUTE, NOW, row, SECOND, SETUP } from '../core/fixtures.ts'
 import { drained, liveRig, type Rig, rig } from './engine-fixtures.ts'
 
 /** Whatever comes waits there until it is opened. */
@@ -25,10 +25,12 @@ function gate() {
 
 const calls = ({ log }: Rig, what: string): string[] => log.filter((line) => line.startsWith(`${what} `))
 
+const problemsOf = ({ notices }: Rig) => notices.flatMap((notice) => (notice.type === 'problem' ? notice.code : []))
+
 /** The next life of a worker whose tokens are on the disk, `ms` later. It is held up wherever it opens one. */
-async function frozenAtTheVault(ms = 0) {
+async function frozenAtTheVault(ms = 0, platform: Partial<Platform> = {}) {
   const { disk } = await liveRig({ mode: 'persistent' })
-  const next = rig({ mode: 'persistent', disk, incarnation: 'w2' })
+  const next = rig({ mode: 'persistent', disk, incarnation: 'w2', platform })
   next.clock.time = NOW + ms
   const door = gate()
   const { open } = next.vault
@@ -126,6 +128,7 @@ describe('an opening whose token is gone by the time it leaves', () => {
     await pulled
     await next.clock.advance(MINUTE)
     expect([calls(next, 'refresh').length, opens(next)]).toEqual([1, ['open key with access-2']])
+    expect(problemsOf(next)).toEqual([])
   })
 
   test('[SN96] one that cannot be unsealed just now is waited for', async () => {
@@ -142,5 +145,23 @@ describe('an opening whose token is gone by the time it leaves', () => {
     isFailing = false
     await next.clock.advance(MINUTE)
     expect(opens(next)).toEqual([expect.stringMatching(/^open key with access-/)])
+  })
+
+  test('[SN97] a try that was held up is told to nobody', async () => {
+    const { next, door } = await frozenAtTheVault(16 * MINUTE)
+    await next.clock.sleep(40 * SECOND)
+    await door.open()
+    await next.clock.advance(MINUTE)
+    expect(calls(next, 'open')).toHaveLength(1)
+    expect(problemsOf(next)).toEqual([])
+  })
+
+  test('[SN97] the first that leaves behind it and fails is told, once', async () => {
+    const open = async () => failure('retry')
+    const { next, door } = await frozenAtTheVault(16 * MINUTE, { open })
+    await next.clock.sleep(40 * SECOND)
+    await door.open()
+    await next.clock.advance(MINUTE)
+    expect(problemsOf(next)).toEqual(['SERVICE_UNREACHABLE'])
   })
 })
