@@ -1,9 +1,10 @@
 // Signing in, seen from the engine: who is adopted, who is wiped first, and what comes late.
 
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { Outcome, PlainGrant, Platform } from '../../core/ports.ts'
-import type { Opened } from '../../core/session.ts'
-import { failure, MINUTE, opening, SECOND, UNREACHABLE } from '../core/fixtures.ts'
+import { newSession, type Opened } from '../../core/session.ts'
+import type { Slots } from '../../core/state.ts'
+import { failure, MINUTE, NOW, opening, SECOND, UNREACHABLE } from '../core/fixtures.ts'
 import { conversation } from '../core/fixtures.ts'
 import { liveRig, type Options, type Rig, rig, watchedStore } from './engine-fixtures.ts'
 
@@ -273,6 +274,27 @@ describe('another user', () => {
     expect(calls()).toEqual([])
     await next.clock.advance(SECOND)
     expect(calls()[0]).toMatch(/^open /)
+    expect((await next.pull()).snapshot.phase).toBe('live')
+  })
+
+  test('[ID15] where it had been answered, and the one before is wiped, whoever comes next waits for nothing', async () => {
+    const disk = watchedStore([])
+    await live(answering().authenticate, { disk })
+    const wanted = { keys: [], runEntries: 0, isDurable: true }
+    await disk.store.turn(wanted, ({ slots }) => {
+      const { session, rev } = slots as Slots
+      const tombstone = { ...newSession('e9'), isSignedOut: true, joiner: 'j', joiningUntil: NOW + SECOND }
+      const writes = { putEntries: [], dropEntries: [], putRows: [], wipe: false }
+      return {
+        writes: { ...writes, slots: { ...(slots as Slots), rev: rev + 1, session: { ...session, ...tombstone } } },
+      }
+    })
+    const next = rig({ disk, incarnation: 'w2' })
+    const shown = vi.fn()
+    void next.pull().then(({ snapshot }) => shown(snapshot.phase))
+    await next.clock.advance(0)
+    expect(shown).toHaveBeenCalledOnce()
+    await next.clock.advance(SECOND)
     expect((await next.pull()).snapshot.phase).toBe('live')
   })
 })
