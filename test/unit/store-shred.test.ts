@@ -5,6 +5,7 @@ import { describe, expect, test, vi } from 'vitest'
 import type { Attempt } from '../../core/attempt.ts'
 import { type Slots, newSlots } from '../../core/state.ts'
 import type { OpenStore } from '../../sw/memory-store.ts'
+import { openStore } from '../../sw/store.ts'
 import { graveOf } from '../../sw/store-shred.ts'
 import { databaseOf } from '../../sw/store-schema.ts'
 import { entryOf } from '../contract/store.ts'
@@ -186,3 +187,22 @@ async function putAside(one: Bench): Promise<void> {
   await grave.put('slots', slots, 'state')
   grave.close()
 }
+
+test('[ST49] what is asked of a store that finds a wipe begun is answered when that has ended', async () => {
+  const one = bench()
+  const former = await loggedOut(one)
+  former.close()
+  const store = openStore(one.deployment, { clock: one.clock, onProblem: () => {} })
+  const seen = await Promise.all([
+    store.tail(9, 9),
+    store.entries(9),
+    store.turn(WANTED, ({ slots }) => ({
+      writes: { slots: slots as Slots, putEntries: [], dropEntries: [], putRows: [] },
+      wipe: slots?.session.wipe,
+    })),
+  ])
+  const [{ slots, rows, entries }, waiting, turn] = seen
+  expect([slots?.session.wipe, rows, entries, waiting, turn.wipe]).toEqual([null, [], [], [], null])
+  await expectClean(one)
+  store.close()
+})
