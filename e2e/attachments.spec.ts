@@ -1,17 +1,12 @@
 // Files beside a message, in a real browser against a real service: what was accepted arrives whole and once, whoever is
 // killed on the way, and what is cancelled is gone.
 
-import { expect, test, type World } from './fixtures.ts'
+import { expect, test, type World, liveTab } from './fixtures.ts'
+import { allAcked } from './tab.ts'
 import type { Tab } from './tab.ts'
 
 const PART = 262_144
 const PUT = /^PUT .*\/content/
-
-async function liveTab(world: World): Promise<Tab> {
-  const tab = await world.tab()
-  await tab.until((state) => state.phase === 'live')
-  return tab
-}
 
 /** Sends a text with one file of so many bytes, each of which says where it is. */
 const sendFile = (tab: Tab, size: number, type = 'image/png') =>
@@ -22,14 +17,6 @@ const sendFile = (tab: Tab, size: number, type = 'image/png') =>
       return (await globalThis.chat.send({ text: 'look', attachments: [file] })).key
     },
     [size, type] as const,
-  )
-
-const allAcked = (tab: Tab, count: number) =>
-  tab.until(
-    (state, wanted) =>
-      state.messages.length === wanted &&
-      state.messages.every((message: { status: string }) => message.status === 'acked'),
-    count,
   )
 
 /** What the service has of the one file in the record. */

@@ -2,29 +2,13 @@
 // and told, and no message that was accepted is lost with it.
 
 import { connectAs, failureOf } from './failure.ts'
-import { expect, test, type World } from './fixtures.ts'
-import { reconnect, type Tab } from './tab.ts'
+import { expect, test, type World, liveTab, texts } from './fixtures.ts'
+import { reconnect, type Tab, allAcked } from './tab.ts'
 
 const CONFIGURED = { worker: '/holdfast/sw.js?config=/holdfast/config.json', deployment: 'demo' }
 
-async function liveTab(world: World): Promise<Tab> {
-  const tab = await world.tab()
-  await tab.until((state) => state.phase === 'live')
-  return tab
-}
-
-const texts = async (world: World) => (await world.record()).map(({ text }) => text)
-
 const told = (tab: Tab, code: string) =>
   tab.page.waitForFunction((wanted) => globalThis.problems.some((problem) => problem.code === wanted), code)
-
-const allAcked = (tab: Tab, count: number) =>
-  tab.until(
-    (state, wanted) =>
-      state.messages.length === wanted &&
-      state.messages.every((message: { status: string }) => message.status === 'acked'),
-    count,
-  )
 
 /** Keys as our stores have them: `IDBValidKey` nests in itself, which is too deep for the types of `evaluate`. */
 type Key = string | number | [string, number]

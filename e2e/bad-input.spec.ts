@@ -3,19 +3,11 @@
 
 import { startService } from '../testing/service.ts'
 import { connectAs, failureOf } from './failure.ts'
-import { expect, SERVER_ENTRY, test, type World } from './fixtures.ts'
+import { expect, SERVER_ENTRY, test, type World, liveTab, texts } from './fixtures.ts'
 import { connectHere, reconnect, type Tab } from './tab.ts'
 
 const CONFIGURED = '/holdfast/sw.js?config=/holdfast/config.json'
 const PORTAL = '<!doctype html><title>Please log in to the hotel network</title>'
-
-async function liveTab(world: World): Promise<Tab> {
-  const tab = await world.tab()
-  await tab.until((state) => state.phase === 'live')
-  return tab
-}
-
-const texts = async (world: World) => (await world.record()).map(({ text }) => text)
 
 /** Resolves with the first problem of that code that the page is told. */
 async function problemOf(tab: Tab, code: string): Promise<string> {

@@ -87,6 +87,15 @@ export async function startWorld({ serviceConfig, site: siteOptions }: Partial<O
   }
 }
 
+export async function liveTab(world: Pick<World, 'tab'>): Promise<Tab> {
+  const tab = await world.tab()
+  await tab.until((state) => state.phase === 'live')
+  return tab
+}
+
+/** What the service has, in its order. */
+export const texts = async (world: Pick<World, 'record'>) => (await world.record()).map(({ text }) => text)
+
 export async function killWorker(context: BrowserContext, page: Page): Promise<void> {
   if (context.browser()?.browserType().name() === 'firefox') {
     return killWorkersOf(context, new URL(page.url()).origin)

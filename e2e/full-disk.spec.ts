@@ -1,24 +1,8 @@
 // A disk that is full, as only Chromium can be told: no message is held up, and nothing is lost.
 
 import { randomBytes } from 'node:crypto'
-import { expect, test, type World } from './fixtures.ts'
-import { reconnect, type Tab } from './tab.ts'
-
-async function liveTab(world: World): Promise<Tab> {
-  const tab = await world.tab()
-  await tab.until((state) => state.phase === 'live')
-  return tab
-}
-
-const texts = async (world: World) => (await world.record()).map(({ text }) => text)
-
-const allAcked = (tab: Tab, count: number) =>
-  tab.until(
-    (state, wanted) =>
-      state.messages.length === wanted &&
-      state.messages.every((message: { status: string }) => message.status === 'acked'),
-    count,
-  )
+import { expect, test, liveTab, texts } from './fixtures.ts'
+import { reconnect, type Tab, allAcked } from './tab.ts'
 
 /** The room of the origin, as a full disk leaves it. Returns the way to give it back. */
 async function roomOf(tab: Tab, quotaSize: number): Promise<() => Promise<void>> {

@@ -3,9 +3,8 @@
 
 import { createHmac } from 'node:crypto'
 import { failureOf } from './failure.ts'
-import { expect, test, type World } from './fixtures.ts'
+import { expect, test, type World, liveTab } from './fixtures.ts'
 import { everythingIn } from './residue.ts'
-import type { Tab } from './tab.ts'
 
 const CARD = '4111 1111 1111 1111'
 const OTHER_CARD = '5555-5555-5555-4444'
@@ -17,12 +16,6 @@ const GUARD = { keys: { customer_card: 'hash', test_card: 'allow' }, hashKey: HA
 function hashOf(kind: string, value: string): string {
   const hex = createHmac('sha256', HASH_KEY).update(`${kind}:${value}`).digest('hex').slice(0, 32)
   return `${kind}:${hex.replace(/./g, (digit) => 'abcdefghijklmnop'[Number.parseInt(digit, 16)] ?? '')}`
-}
-
-async function liveTab(world: World): Promise<Tab> {
-  const tab = await world.tab()
-  await tab.until((state) => state.phase === 'live')
-  return tab
 }
 
 const known = async (world: World) => (await world.service.conversations())[0]?.customAttributes

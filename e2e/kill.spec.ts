@@ -1,17 +1,9 @@
-import { expect, test, type World } from './fixtures.ts'
+import { expect, test, liveTab, texts } from './fixtures.ts'
 import { killBrowser } from './kill-browser.ts'
 import { withProfile } from './profile.ts'
-import { openTab, type Tab } from './tab.ts'
+import { openTab } from './tab.ts'
 
 const POST = /^POST .*\/messages$/
-
-async function liveTab(world: World): Promise<Tab> {
-  const tab = await world.tab()
-  await tab.until((state) => state.phase === 'live')
-  return tab
-}
-
-const texts = async (world: Pick<World, 'record'>) => (await world.record()).map((message) => message.text)
 
 test('[OB24] a tab closed right after send resolved loses nothing', async ({ world }) => {
   const tab = await liveTab(world)

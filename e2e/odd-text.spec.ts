@@ -1,7 +1,7 @@
 // Text that no other program likes, and far more of it than anybody writes: the same comes back, through send, service,
 // stream, transcript, cache and every tab, or it is refused before anything is stored.
 
-import { expect, test, type World } from './fixtures.ts'
+import { expect, test, liveTab } from './fixtures.ts'
 import { reconnect, type Tab } from './tab.ts'
 
 /** As JSON, which carries halves of characters, too: on their way into the page and out of it they would be mended. */
@@ -27,12 +27,6 @@ const ODD = JSON.stringify([
   '𝕳'.repeat(2_048),
 ])
 const SHOWN = JSON.stringify((JSON.parse(ODD) as string[]).concat(JSON.parse(ODD) as string[]))
-
-async function liveTab(world: World): Promise<Tab> {
-  const tab = await world.tab()
-  await tab.until((state) => state.phase === 'live')
-  return tab
-}
 
 /** What the tab shows, as JSON, once it shows so many confirmed messages. */
 async function shown(tab: Tab, count: number): Promise<string> {

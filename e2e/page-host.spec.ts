@@ -2,7 +2,7 @@
 // all, and when it goes another takes over.
 
 import { failureOf } from './failure.ts'
-import { expect, QUICK, test as base, type World } from './fixtures.ts'
+import { expect, QUICK, test as base, texts } from './fixtures.ts'
 import { reconnect, type Tab } from './tab.ts'
 
 const test = base.extend({
@@ -20,8 +20,6 @@ const acked = (tab: Tab, count: number) =>
     (state, wanted) => state.messages.filter(({ status }: { status: string }) => status === 'acked').length === wanted,
     count,
   )
-const texts = async (world: World) => (await world.record()).map(({ text }) => text)
-
 /** Which of the tabs does the network's work. */
 const hasPump = (tab: Tab) =>
   tab.page.evaluate(async () => (await globalThis.chat.diagnose()).figures['pump'] as boolean)

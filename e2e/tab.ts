@@ -40,6 +40,13 @@ export async function openTab(page: Page, url: string, deployment?: string): Pro
   }
 }
 
+/** It shows so many messages, and each is acknowledged. */
+export const allAcked = (tab: Tab, count: number) =>
+  tab.until(
+    (state, wanted) => state.messages.length === wanted && state.messages.every(({ status }) => status === 'acked'),
+    count,
+  )
+
 /** Runs in the page. */
 export async function connectHere(deployment: string): Promise<void> {
   globalThis.chat = await globalThis.holdfast.connect({

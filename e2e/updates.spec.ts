@@ -2,25 +2,10 @@
 // order, and no page is reloaded for it.
 
 import type { CDPSession, Page } from '@playwright/test'
-import { expect, test, type World } from './fixtures.ts'
-import { connectHere, type Tab } from './tab.ts'
+import { expect, test, type World, liveTab, texts } from './fixtures.ts'
+import { connectHere, type Tab, allAcked } from './tab.ts'
 
 const POST = /^POST .*\/messages$/
-
-async function liveTab(world: World): Promise<Tab> {
-  const tab = await world.tab()
-  await tab.until((state) => state.phase === 'live')
-  return tab
-}
-
-const texts = async (world: World) => (await world.record()).map(({ text }) => text)
-const allAcked = (tab: Tab, count: number) =>
-  tab.until(
-    (state, wanted) =>
-      state.messages.length === wanted &&
-      state.messages.every((message: { status: string }) => message.status === 'acked'),
-    count,
-  )
 
 /** How often each key was posted. */
 const postsByKey = (world: World): number[] => {

@@ -1,7 +1,7 @@
 // Page and worker of different versions: a typed answer, a way out, and never a loop.
 
 import { connectAs, failureOf } from './failure.ts'
-import { expect, test, type World } from './fixtures.ts'
+import { expect, test, texts } from './fixtures.ts'
 import { connectHere, reconnect } from './tab.ts'
 
 const CONFIGURED = { worker: '/holdfast/sw.js?config=/holdfast/config.json', deployment: 'demo' }
@@ -17,8 +17,6 @@ self.addEventListener('message', (event) => {
   port.postMessage({ error })
 })`
 const stranger = { status: 200, type: 'text/javascript', body: STRANGER }
-
-const texts = async (world: World) => (await world.record()).map(({ text }) => text)
 
 /** Runs in the page: counts the calls that leave for a worker from now on. */
 function countCalls(): void {
