@@ -27,6 +27,7 @@ export interface AttachmentLimits {
   readonly types: readonly string[]
   /** Ends of file names that are not taken, whatever their type. */
   readonly blocked?: readonly string[]
+  /** Default: 200. */
   readonly nameCharsMax?: number
 }
 
@@ -47,6 +48,8 @@ export interface AttachedInput {
 
 /** All the steps before the message, as long as they may take. What is not done then goes on in the next attempt. */
 export const ATTACH_TIMEOUT_MS = 10 * 60_000
+/** What a file's name may have where the platform does not say. */
+const NAME_CHARS_MAX = 200
 
 export const isReady = ({ attachments }: Entry): boolean => attachments?.every((one) => one.isConfirmed) ?? true
 
@@ -58,7 +61,7 @@ export function refusalOf(
   if (attachments === undefined) return undefined
   const refuse = (message: string) => ({ code: 'ATTACHMENT_REFUSED' as const, message })
   if (limits === undefined) return refuse('Nothing can be attached here: the platform takes text only.')
-  const { bytesMax, countMax, types, blocked = [], nameCharsMax = 200 } = limits
+  const { bytesMax, countMax, types, blocked = [], nameCharsMax = NAME_CHARS_MAX } = limits
   if (attachments.length > countMax) return refuse(`A message has at most ${countMax} attachments: send several.`)
   for (const { size, type, name } of attachments) {
     if (size > bytesMax || size < 1) return refuse(`An attachment has 1 to ${bytesMax} bytes, this one has ${size}.`)
