@@ -11,6 +11,8 @@ const IDENTIFY_TRIES_MAX = 5
 
 export type IdentifyRequest = {
   familyId: string
+  /** Of the token that asks. */
+  generation: number
   userId: string
   /** Id to use if the user begins a session. */
   freshSessionId: string
@@ -23,6 +25,8 @@ export type IdentifyAnswer =
       /** Conversations that are closed, linked or elsewhere now. */
       changedIds: readonly string[]
     }
+  /** `late`: asked with a token of before the last rotation. */
+  | { type: 'late' }
   | { type: 'gone' }
 
 export class IdentityStore {
@@ -47,9 +51,12 @@ export class IdentityStore {
     throw new Error('The same user kept signing in elsewhere.')
   }
 
-  async #tryIdentify(q: Query, { familyId, userId, freshSessionId }: IdentifyRequest, now: EpochMs) {
+  async #tryIdentify(q: Query, request: IdentifyRequest, now: EpochMs) {
+    const { familyId, generation, userId, freshSessionId } = request
     const family = await lockFamily(q, familyId)
     if (family === null || !isLive(family, now)) return { type: 'gone' } as const
+    // Held up until the browser had come back and asked whose its session is: that answer must stay true.
+    if (generation < family.generation) return { type: 'late' } as const
     const own = toSession(
       (await q(`select ${SESSION_COLUMNS} from session where id = $1`, [family.sessionId]))[0] as Row,
     )

@@ -104,6 +104,8 @@ function resume(service: SimService, bearer: string): Answer {
 }
 
 function authenticate(service: SimService, access: Access, { body }: Request): Answer {
+  const before = service.families.get(access.familyId)
+  if (before !== undefined && access.generation < before.generation) return problem(401, 'token-expired')
   const sessionId = signIn(service, access, String(body.token))
   const family = service.families.get(access.familyId)
   if (family === undefined) return problem(401, 'session-revoked')

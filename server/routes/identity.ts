@@ -34,7 +34,7 @@ export function identityRoutes(parts: Parts) {
 async function authenticate(parts: Parts, c: Call, token: string): Promise<Response> {
   const caller = c.get('caller')
   if (caller.role !== 'customer') return problem(c, 'customers-only')
-  const { familyId } = caller
+  const { familyId, generation } = caller
   const identity = await parts.identities.read(caller.deploymentId, token)
   if (!identity.ok) {
     parts.metrics.count('identities_refused')
@@ -42,9 +42,10 @@ async function authenticate(parts: Parts, c: Call, token: string): Promise<Respo
       parts.log('warn', 'identity-keys-unavailable', { deploymentId: caller.deploymentId })
     return problem(c, identity.code)
   }
-  const request = { familyId, userId: identity.userId, freshSessionId: parts.uuid() }
+  const request = { familyId, generation, userId: identity.userId, freshSessionId: parts.uuid() }
   const answer = await parts.store.identities.identify(request, parts.now())
   if (answer.type === 'gone') return problem(c, 'session-revoked')
+  if (answer.type === 'late') return problem(c, 'token-expired')
   const { session } = answer
   if (answer.type !== 'same') {
     parts.metrics.count('identities_joined')
@@ -56,6 +57,6 @@ async function authenticate(parts: Parts, c: Call, token: string): Promise<Respo
     if (conversation) parts.hub.changed(conversation)
   }
   // The generation stays the caller's own, as in every answer that rotates nothing.
-  const grant = await grantFor(parts, session, familyId, caller.generation)
+  const grant = await grantFor(parts, session, familyId, generation)
   return c.json(await openedWire(parts, session, familyId, grant), 200, { 'Cache-Control': 'no-store' })
 }

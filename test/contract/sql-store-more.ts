@@ -44,8 +44,8 @@ export function sqlStoreMoreContract(name: string, open: () => Promise<Driver>):
       return begun.answer.id
     }
     const signIn = (caller: Customer, userId = 's:ann', now = NOW) =>
-      store.identities.identify({ familyId: caller.familyId, userId, freshSessionId: randomUUID() }, now)
-    const sessionOf = (answer: Awaited<ReturnType<typeof signIn>>) => (answer.type === 'gone' ? '' : answer.session.id)
+      store.identities.identify({ familyId: caller.familyId, generation: 1, userId, freshSessionId: randomUUID() }, now)
+    const sessionOf = (answer: Awaited<ReturnType<typeof signIn>>) => ('session' in answer ? answer.session.id : '')
 
     test('[AT14] of many attachments announced at once, over two conversations, a session gets as many as its quota', async () => {
       const caller = await visitor()

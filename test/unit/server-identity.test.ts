@@ -71,6 +71,19 @@ const signedIn = async (sub: string) => {
 const texts = async (visitor: Visitor, id: string) => (await visitor.list(id)).body.messages.map(({ text }) => text)
 
 describe('what proves an identity', () => {
+  test('[SV47] a sign-in that is heard behind the next opening changes nothing: that one has said whose it is', async () => {
+    const visitor = new Visitor(service)
+    await visitor.open()
+    const late = visitor.token
+    const { body } = await visitor.open()
+    const next = visitor.token
+    if (late !== undefined) visitor.token = late
+    expect(await signIn(visitor, signed())).toMatchObject({ status: 401, body: { code: 'token-expired' } })
+    expect(body).toMatchObject({ authenticated: false, epoch: 1 })
+    if (next !== undefined) visitor.token = next
+    expect((await signIn(visitor, signed())).body).toMatchObject({ authenticated: true, epoch: 2 })
+  })
+
   test('[SV47] a token of the site joins the session to a user, and again changes nothing', async () => {
     const visitor = new Visitor(service)
     const opened = await visitor.open()
