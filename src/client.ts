@@ -16,7 +16,7 @@ import type { Chat, State } from './api.ts'
 import { Batch } from './batch.ts'
 import { EVENTS } from './changes.ts'
 import type { Browser } from './browser.ts'
-import { checkAttributes, checkKey, checkOptions, demand, messageOf } from './content.ts'
+import { attributesOf, checkAttributes, checkKey, checkOptions, demand, isName, messageOf } from './content.ts'
 import { Draft } from './draft.ts'
 import { newKey } from './key.ts'
 import type { Host } from './link.ts'
@@ -53,7 +53,7 @@ export class Client implements Chat {
   #host: Host
   #setting: Setting
   #browser: Browser
-  #channel: ReturnType<Browser['channel']>
+  #channel!: ReturnType<Browser['channel']>
   #tab: string
   #batch = new Batch((messages, epoch) => this.#call({ type: 'enqueue', messages }, epoch))
   #typing: ReturnType<typeof typing>
@@ -79,8 +79,11 @@ export class Client implements Chat {
     this.#typing = typing(browser, (on) => this.#quietly({ type: 'typing', on }))
     host.onNews = (snapshot) => this.mirror.show(snapshot)
     // Heard from before the first look, so that nothing falls between the two.
-    this.#channel = browser.channel(channelOf(setting.deployment))
-    this.#channel.onmessage = ({ data }) => this.#hear(data)
+    const listen = () => {
+      this.#channel = browser.channel(channelOf(setting.deployment))
+      this.#channel.onmessage = ({ data }) => this.#hear(data)
+    }
+    listen()
     this.draft = new Draft(browser, {
       deployment: setting.deployment,
       tab: this.#tab,
@@ -101,6 +104,15 @@ export class Client implements Chat {
       wantsWorker: () => this.#isOpen && !RESTING.includes(this.state.phase),
       wake: (command) => {
         if (this.#isOpen) void this.#quietly(command).then(() => this.mirror.pull())
+      },
+      release: () => {
+        // A page that hears something in the back/forward cache is put out of it.
+        this.#channel.close()
+        this.draft.release()
+      },
+      resume: () => {
+        listen()
+        this.draft.resume()
       },
     })
   }
@@ -160,21 +172,13 @@ export class Client implements Chat {
   readonly markRead: Chat['markRead'] = () => this.#do({ type: 'mark-read' })
 
   readonly context: Chat['context'] = {
-    get: () => {
-      const deltas = [this.state.context, ...this.#unseen]
-      const values = new Map(deltas.flatMap((delta) => Object.entries(delta)))
-      // Not by assignment: to set `__proto__` is not to have it.
-      return Object.fromEntries([...values].filter((pair): pair is [string, string | boolean] => pair[1] !== null))
-    },
+    get: () => attributesOf([this.state.context, ...this.#unseen]),
     set: async (values) => {
       checkAttributes(values)
       await this.#change({ ...values })
     },
     remove: async (...names) => {
-      demand(
-        names.every((name) => name && typeof name === 'string'),
-        'Names of attributes must be strings.',
-      )
+      demand(names.every(isName), 'Names of attributes must be strings.')
       await this.#change(Object.fromEntries(names.map((name) => [name, null])))
     },
   }
@@ -204,7 +208,7 @@ export class Client implements Chat {
   readonly authenticate: Chat['authenticate'] = async (options) => {
     checkOptions(options)
     const { token } = options
-    demand(!!token && typeof token === 'string', "`token` must be the site's signed token.")
+    demand(isName(token), "`token` must be the site's signed token.")
     await this.#call({ type: 'authenticate', token })
     await this.mirror.pull()
   }
@@ -229,8 +233,6 @@ export class Client implements Chat {
     if (this.#isClosed) return
     this.#typing.stop()
     this.#isClosed = true
-    this.draft.release()
-    this.#channel.close()
     this.#presence.stop(isKnown)
     this.mirror.close(closed())
   }

@@ -5,7 +5,7 @@ import { isHoldfastError } from '../core/errors.ts'
 import type { Chat, ConnectOptions, LocalModule, LocalWorker } from './api.ts'
 import { browser } from './browser.ts'
 import { openChat } from './client.ts'
-import { checkAttributes, checkOptions, demand } from './content.ts'
+import { checkAttributes, checkOptions, demand, isName } from './content.ts'
 import { type Host, Link } from './link.ts'
 import { Registration } from './registration.ts'
 
@@ -24,7 +24,7 @@ import { Registration } from './registration.ts'
 export async function connect(options: ConnectOptions): Promise<Chat> {
   checkOptions(options)
   const { worker, deployment, type = 'classic', scope, routingData: routing, local } = options
-  demand(typeof deployment === 'string' && deployment !== '', '`deployment` must be a name.')
+  demand(isName(deployment), '`deployment` must be a name.')
   demand(typeof worker === 'string' || worker instanceof URL, '`worker` must be an address.')
   demand(type === 'classic' || type === 'module', "`type` must be 'classic' or 'module'.")
   demand(scope === undefined || typeof scope === 'string', '`scope` must be an address.')

@@ -1,7 +1,7 @@
 // What a site hands over, checked before anything happens. Limits that a platform sets are the worker's to check.
 
 import { HoldfastError } from '../core/errors.ts'
-import type { Attributes, OutboundMessage } from '../core/wire.ts'
+import type { AttributeDelta, Attributes, OutboundMessage } from '../core/wire.ts'
 import { isDelta, isOutboundMessage, isShape } from '../core/wire-guards.ts'
 import type { Content } from './api.ts'
 
@@ -11,6 +11,9 @@ export const MESSAGE_CHARS_MAX = 4_096
 export function demand(isRight: boolean, sentence: string): asserts isRight {
   if (!isRight) throw new TypeError(sentence)
 }
+
+/** A string that says something. */
+export const isName = (value: unknown): boolean => typeof value === 'string' && value !== ''
 
 const isBlob = (value: unknown): value is Blob => value instanceof Blob
 
@@ -40,13 +43,20 @@ export function messageOf(content: string | Content, key: string): OutboundMessa
   return message
 }
 
+/** What changes, one after the other, come to. */
+export function attributesOf(deltas: readonly AttributeDelta[]): Attributes {
+  const values = new Map(deltas.flatMap((delta) => Object.entries(delta)))
+  // Not by assignment: to set `__proto__` is not to have it.
+  return Object.fromEntries([...values].filter((pair): pair is [string, string | boolean] => pair[1] !== null))
+}
+
 export function checkAttributes(values: unknown): asserts values is Attributes {
   const isRight = isDelta(values) && !Object.values(values).includes(null)
   demand(isRight, 'Attributes must be an object of named strings and booleans.')
 }
 
 export function checkKey(key: unknown): void {
-  demand(typeof key === 'string' && key !== '', 'A message is named by its `key`, a string.')
+  demand(isName(key), 'A message is named by its `key`, a string.')
 }
 
 export function checkOptions(options: unknown): void {

@@ -34,22 +34,11 @@ export class Draft {
   /** Whose draft we found, if nobody had let go of it: that page may live, and this tab be a copy of its tab. */
   #asked = ''
   #disown = () => {}
-  #offs: readonly (() => void)[]
 
   constructor(browser: Browser, desk: Desk) {
     this.#browser = browser
     this.#desk = desk
     this.#item = `holdfast:draft:${desk.deployment}`
-    this.#offs = [
-      browser.listen('pagehide', () => this.#letGo()),
-      browser.listen('pageshow', (event) => {
-        // From the back/forward cache: another page of this tab may have written meanwhile.
-        if ((event as PageTransitionEvent).persisted) {
-          this.#load()
-          void this.open()
-        }
-      }),
-    ]
     const owner = this.#load()
     this.ready = new Promise((resolve) => {
       // `window.open` and "duplicate tab" copy what is stored for a tab. A page that goes away lets go of it before.
@@ -103,15 +92,15 @@ export class Draft {
     if (type === 'drafting' && tab === this.#asked) this.#disown()
   }
 
-  /** The tab lets go: the next page in it takes the draft without asking. */
+  /** The page goes away: the next one in this tab takes the draft without asking. Another chat of this page may have one. */
   release(): void {
-    for (const off of this.#offs) off()
-    this.#letGo()
+    if (this.#box[0] !== undefined) this.#keep('')
   }
 
-  /** Another chat of this page may have a draft, where we have none. */
-  #letGo(): void {
-    if (this.#box[0] !== undefined) this.#keep('')
+  /** From the back/forward cache: another page of this tab may have written meanwhile. */
+  resume(): void {
+    this.#load()
+    void this.open()
   }
 
   /** Takes what is stored. Says whose it is, if nobody has let go of it. */

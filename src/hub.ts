@@ -5,7 +5,7 @@ import type { Attributes } from '../core/wire.ts'
 import type { Chat } from './api.ts'
 import { browser } from './browser.ts'
 import { openChat } from './client.ts'
-import { checkAttributes, checkOptions, demand } from './content.ts'
+import { checkAttributes, checkOptions, demand, isName } from './content.ts'
 import { frameOf } from './hub-frame.ts'
 import { HubHost } from './hub-host.ts'
 
@@ -36,7 +36,7 @@ export interface HubOptions {
 export async function connect(options: HubOptions): Promise<Chat> {
   checkOptions(options)
   const { hub, deployment, routingData: routing } = options
-  demand(typeof deployment === 'string' && deployment !== '', '`deployment` must be a name.')
+  demand(isName(deployment), '`deployment` must be a name.')
   demand(typeof hub === 'string' || hub instanceof URL, '`hub` must be an address.')
   if (routing !== undefined) checkAttributes(routing)
   const address = new URL(hub, document.baseURI)

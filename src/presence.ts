@@ -26,15 +26,18 @@ export interface Tended {
   wantsWorker(): boolean
   /** Runs a command of which nobody awaits the end, then looks what is new. While the tab connects it does nothing. */
   wake(command: Command): void
+  /** The page goes away, or into the back/forward cache: there it can neither answer a beat nor show anything. */
+  release(): void
+  /** It is back from there. */
+  resume(): void
 }
 
-export function attend({ host, browser, caller, wantsWorker, wake }: Tended): Presence {
+export function attend({ host, browser, caller, wantsWorker, wake, release, resume }: Tended): Presence {
   let unalarm = () => {}
   let unrest = () => {}
   let isRecent = false
   let isDue = false
   let isGone = false
-
   const nudge = (isVisitorHere: boolean) => wake({ type: 'nudge', wake: isVisitorHere, online: browser.isOnline() })
   const ping = () => {
     if (!isGone) host.ping(caller())
@@ -58,13 +61,14 @@ export function attend({ host, browser, caller, wantsWorker, wake }: Tended): Pr
 
   const offs = [
     browser.listen('offline', () => nudge(false)),
-    // Also for the back/forward cache: a page in there can neither answer a beat nor show anything. It becomes hidden only
-    // after this, and saying that would count it again.
+    // It becomes hidden only after this, and saying that would count it again.
     browser.listen('pagehide', () => {
       isGone = true
       bye()
+      release()
     }),
     browser.listen('pageshow', () => {
+      if (isGone) resume()
       isGone = false
     }),
     ...WAKERS.map((type) =>
@@ -83,6 +87,7 @@ export function attend({ host, browser, caller, wantsWorker, wake }: Tended): Pr
     stop(isKnown) {
       for (const off of [unalarm, unrest, ...offs]) off()
       delete host.onDeath
+      release()
       if (isKnown) bye()
     },
   }

@@ -33,7 +33,8 @@ export interface SiteOptions {
   readonly encrypted?: readonly string[]
 }
 
-const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>site</title><link rel="icon" href="data:,">
+/** All that its pages hold. */
+export const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>site</title><link rel="icon" href="data:,">
 <script type="module">import * as holdfast from '/holdfast/holdfast.js'; globalThis.holdfast = holdfast</script>`
 
 /** Serves the site. Every page of it is the same and does nothing until a test asks. */
