@@ -11,7 +11,11 @@ import { newSession } from './session.ts'
 export function joining(draft: Draft, input: Input & { type: 'joining' }): Reply | undefined {
   const { slots } = draft
   const isIt = slots.session.epoch === input.epoch && slots.lease.generation === input.generation
-  if (input.step === 'asked' && !(isIt && isJoinable(slots))) return undefined
+  if (input.step === 'asked') {
+    if (!isIt || !isJoinable(slots)) return undefined
+    // The next token is had before it is asked whose the session is: behind that, the service hears this one no more.
+    lease(draft, { type: 'forgotten', generation: slots.lease.generation })
+  }
   session(draft, input)
   return { value: null }
 }

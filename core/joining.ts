@@ -52,15 +52,5 @@ export function joining(session: Session, { step, joiner, retryAfterMs = 0 }: Jo
   return { ...doubted(session), opening: fail(opening, claimOf(opening), env, retryAfterMs) }
 }
 
-/** What somebody asked who is no more, the service hears so much later at most. */
-const LATE_MS_MAX = 2_000
-
-/**
- * Whoever asked is no more, and what was asked may still be on its way: to ask whose the session is would come before it. Of
- * an heir who was never taken in, the answer had come.
- */
-export const restarted = (session: Session, now: EpochMs): Session => {
-  if (!session.joiningUntil) return session
-  const { isSignedOut } = session
-  return { ...doubted(session), ...(!isSignedOut && { joiningUntil: now + LATE_MS_MAX }) }
-}
+/** Whoever asked is no more. */
+export const restarted = (session: Session): Session => (session.joiningUntil ? doubted(session) : session)

@@ -65,7 +65,7 @@ export type LeaseInput =
   /** A call with this generation was answered 401, or its token could not be opened any more. */
   | { readonly type: 'rejected'; readonly generation: number }
   | { readonly type: 'accepted'; readonly generation: number }
-  /** Its token was in the memory of a worker that is no more: that speaks neither for it nor against it. */
+  /** Its token was in the memory of a worker that is no more, or has asked for a user: that speaks neither for it nor against it. */
   | { readonly type: 'forgotten'; readonly generation: number }
   | { readonly type: 'woken' }
 

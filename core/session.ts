@@ -154,7 +154,7 @@ export function needsOpening(session: Session, now: EpochMs): boolean {
 export function reduce(session: Session, input: SessionInput, env: Env): Session {
   switch (input.type) {
     case 'started':
-      return { ...restarted(session, env.now), stream: down(session.stream), tabs: 0 }
+      return { ...restarted(session), stream: down(session.stream), tabs: 0 }
     case 'opened':
       return answers(session.opening, input.claim) ? adopt(session, input.opened, env) : session
     case 'identified':

@@ -130,10 +130,8 @@ async function asked(desk: SignIn, ask: Ask, identity: string): Promise<Answer> 
     const outcome = await authenticate({ token: token.value, identity, conversationId })
     if (outcome.ok) return outcome.value
     const { verdict, code, reason, retryAfterMs = 0 } = outcome
-    const isRefused = verdict === 'refuse' || verdict === 'refresh'
-    await desk.submit({ ...ask, step: isRefused ? 'refused' : 'unknown', retryAfterMs })
+    await desk.submit({ ...ask, step: verdict === 'refuse' ? 'refused' : 'unknown', retryAfterMs })
     if (verdict !== 'refresh' || tries === TRIES_MAX) throw failed(code, reason)
-    await desk.submit({ type: 'rejected', generation: token.generation })
   }
 }
 

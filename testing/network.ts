@@ -45,8 +45,6 @@ export class Network implements Cable {
   readonly #service: SimService
   readonly feeds: Feeds
   readonly #traffic: Traffic
-  /** When it was asked last whose the session is, or to join it to somebody. */
-  #soughtAt = 0
   readonly sockets = new Set<SimSocket>()
   faults: Faults
   isOnline = true
@@ -91,12 +89,6 @@ export class Network implements Cable {
     return Bound as unknown as typeof WebSocket
   }
 
-  /** Says when it was. */
-  #asking(request: Request): number {
-    if (isAboutWhose(request)) this.#soughtAt = this.world.now
-    return this.world.now
-  }
-
   #ask(caller: Caller, request: Request, settle: (reply: Reply | undefined) => void): void {
     const { dice } = this.world
     const { faults } = this
@@ -114,7 +106,7 @@ export class Network implements Cable {
     const mark = (what: string) => isRefresh && this.world.mark(`refresh: ${what}`)
     const watch = this.#traffic.watch?.()
     if (isRefresh) this.#refreshing(caller, mark)
-    const askedAt = this.#asking(request)
+    const askedAt = this.world.now
     const call = `${request.method} ${request.path} ${request.query.get('conversationId') ?? ''}`.trim()
     this.#traffic.asked(call, request.bearer)
     if (!this.isOnline) return void this.#local(1, () => over(undefined))
@@ -185,17 +177,13 @@ export class Network implements Cable {
     answered(answer)
   }
 
-  /**
-   * What is not drawn, because nobody can answer for it: a copy that arrives behind a rotation of another key, and a sign-in
-   * that arrives behind what was asked after it was given up.
-   */
+  /** What is not drawn, because nobody can answer for it: a copy that arrives behind a rotation of another key. */
   #isHopeless(request: Request, askedAt: number): boolean {
     if (!request.isCopy && this.world.now - askedAt < LATE_MS) return false
     const token = request.body.refresh_token
     const opening = request.body.refreshKey as string | undefined
     const [key, openedId] = [request.key ?? opening, this.#service.openedBy(opening)]
-    if (this.#service.isSpent(typeof token === 'string' ? token : request.cookie, key, openedId)) return true
-    return isSignIn(request) && askedAt < this.#soughtAt
+    return this.#service.isSpent(typeof token === 'string' ? token : request.cookie, key, openedId)
   }
 
   /** One browser has one connection. */
@@ -224,9 +212,6 @@ export class Network implements Cable {
     }
   }
 }
-
-const isSignIn = ({ path }: Request): boolean => path.endsWith('/auth/authenticate')
-const isAboutWhose = (request: Request): boolean => isSignIn(request) || request.path.endsWith('/widget/sessions')
 
 function requestOf(url: string, init: RequestInit, cookie: string | undefined): Request {
   const { pathname: path, searchParams: query } = new URL(url, SOCKET_PATH_ORIGIN)
