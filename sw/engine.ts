@@ -250,7 +250,7 @@ export class Engine {
     return this.#inbox.submit(input, isFirst)
   }
 
-  /** One turn: read, decide, commit. Only then answer, tell the tabs and touch the network. */
+  /** One turn: read, decide by the time it is then, commit. Only then answer, tell the tabs and touch the network. */
   async #turn(batch: readonly Submission[]): Promise<void> {
     const { clock, random, store } = this.#ports
     const inputs = batch.map(({ input }) => input)
@@ -259,15 +259,15 @@ export class Engine {
       this.#isUnsure = false
       this.#claims += 1
     }
-    const env: Env = {
+    const env = (): Env => ({
       now: clock.now(),
       owner: `${this.#incarnation}.${this.#claims}`,
       pump: this.#hasPump,
       random: random.draw,
       key: random.key,
-    }
-    const wanted = wantedBy(inputs, this.#last, env, this.#setup.unkeyed !== undefined)
-    const decision = await store.turn(wanted, (view) => this.#decide(view, inputs, wanted, this.#setup, env))
+    })
+    const wanted = wantedBy(inputs, this.#last, env(), this.#setup.unkeyed !== undefined)
+    const decision = await store.turn(wanted, (view) => this.#decide(view, inputs, wanted, this.#setup, env()))
     const hasChanged = decision.slots.rev !== this.#last?.rev
     this.#last = decision.slots
     batch.forEach(({ resolve }, index) => {

@@ -69,6 +69,24 @@ describe('a try that could not leave in its time', () => {
     expect(calls(next, 'open')).toHaveLength(1)
   })
 
+  test('[EN26] what the disk took to be read is not taken from the time of a try', async () => {
+    const { disk } = await liveRig()
+    const next = rig({ disk, incarnation: 'w2' })
+    next.clock.time = NOW + 16 * MINUTE
+    const { store } = disk
+    const turn = store.turn.bind(store)
+    store.turn = async (wanted, decide) =>
+      turn(wanted, (view) => {
+        next.clock.time += 20 * SECOND
+        store.turn = turn
+        return decide(view)
+      })
+    const pulled = next.pull()
+    await drained()
+    expect(calls(next, 'open')).toHaveLength(1)
+    await pulled
+  })
+
   test('[MK6] what was read is told, also when the first word of it was held up', async () => {
     const told: number[] = []
     const mark: Platform['mark'] = async ({ seq }) => {
