@@ -154,6 +154,24 @@ test.describe('a worker file', () => {
     await pageTakesOver(world, tab, /worker-src/)
   })
 
+  test('[LK15] that a sandboxed frame cannot have: the frame takes over, in memory, and the site is told why', async ({
+    world,
+  }) => {
+    const open = { 'access-control-allow-origin': '*' }
+    const files = ['holdfast.js', 'holdfast-more.js', 'holdfast-local-host.js', 'config.json']
+    for (const path of files.map((file) => `/holdfast/${file}`)) {
+      const answer = await fetch(`${world.site.url}${path}`)
+      const type = answer.headers.get('content-type') ?? ''
+      world.site.overrides.set(path, { status: 200, type, body: await answer.text(), headers: open })
+    }
+    const page = await (await fetch(world.site.url)).text()
+    const headers = { 'content-security-policy': 'sandbox allow-scripts' }
+    world.site.overrides.set('/', { status: 200, type: 'text/html', body: page, headers })
+    const tab = await world.tab({ isBare: true })
+    await pageTakesOver(world, tab, /sandboxed frame/)
+    expect(await tab.state()).toMatchObject({ phase: 'live', storage: 'memory' })
+  })
+
   test('[LK15] that is there again is used at the next load, with what the page had accepted', async ({ world }) => {
     world.site.overrides.set('/holdfast/sw.js', script('gone', 404))
     world.proxy.offline(true)

@@ -35,7 +35,7 @@ export async function connect(options: ConnectOptions): Promise<Chat> {
   const wanted = { script, scope: scopeUrl.href, type }
   const open = (host: Host) => openChat(host, { deployment, routing }, browser)
   try {
-    return await open(new Link(new Registration(navigator.serviceWorker, wanted, browser), browser))
+    return await open(new Link(new Registration(navigator, wanted, browser), browser))
   } catch (error) {
     const load = local ?? (script.searchParams.has('config') ? () => ownModule(script) : undefined)
     if (!load || !isHoldfastError(error, 'WORKER_UNAVAILABLE')) throw error

@@ -15,7 +15,7 @@ async function engine(): Promise<Host> {
   const script = new URL(worker, document.baseURI)
   const wanted = { script, scope: new URL('.', script).href, type: 'classic' } as const
   try {
-    const registration = new Registration(navigator.serviceWorker, wanted, browser)
+    const registration = new Registration(navigator, wanted, browser)
     await registration.active()
     return new Link(registration, browser)
   } catch (error) {

@@ -87,7 +87,10 @@ export class Link implements Host {
       this.#watch(answer.incarnation)
       return answer.value as AnswerTo<C>
     }
-    throw new HoldfastError('LINK_TIMEOUT', `The worker gave no answer to "${command.type}", twice.`)
+    throw new HoldfastError(
+      'LINK_TIMEOUT',
+      `The worker gave no answer to "${command.type}", twice: try again, or see whether its script is holdfast's.`,
+    )
   }
 
   ping(caller: Caller): void {

@@ -3,6 +3,7 @@
 
 import type { Command } from '../core/wire.ts'
 import { tabLockOf } from '../core/wire.ts'
+import type { Registering } from './registration.ts'
 
 /**
  * Takes the lock of a tab, each time it is called, for as long as this page is there. A page in the back/forward cache is
@@ -70,15 +71,27 @@ export async function unseal(secret: string, box: readonly number[]): Promise<un
   return JSON.parse(new TextDecoder().decode(opened))
 }
 
+/** So long a script is waited for whose server is suspected to answer nothing. */
+const LOOK_MS = 5_000
+
 /** The browser's own errors do not tell these apart, so we look at the script ourselves. */
-export async function explain({ href }: URL, type: WorkerType, error: unknown): Promise<string> {
-  const answer = await fetch(href, { cache: 'no-store' }).catch(() => undefined)
+export async function explain(
+  { script: { href }, type }: Registering,
+  page: Pick<Navigator, 'serviceWorker'>,
+  error: unknown,
+): Promise<string> {
+  if (!globalThis.isSecureContext) return 'the page needs HTTPS, or localhost.'
+  if (globalThis.origin === 'null') return 'a sandboxed frame has none without allow-same-origin.'
+  if (!page.serviceWorker) return 'this browser offers none here, as in some private windows.'
+  const answer = await fetch(href, { cache: 'no-store', signal: AbortSignal.timeout(LOOK_MS) }).catch(() => undefined)
   if (!answer) return `${href} cannot be loaded: check address and connection.`
   if (!answer.ok) return `${href} answered ${answer.status}: put the worker script there.`
   const mime = answer.headers.get('content-type') ?? 'no type'
   if (!/javascript|ecmascript/.test(mime)) return `${href} came as ${mime}: serve it as text/javascript.`
-  if ((error as Error).name === 'SecurityError') {
+  // Nothing, where we gave it up ourselves.
+  const { name, message = 'it came too late, try again.' } = Object(error) as Partial<Error>
+  if (name === 'SecurityError') {
     return `${href} is forbidden: see worker-src in the Content-Security-Policy, and keep the scope in its folder.`
   }
-  return `${href} failed as a ${type} script: ${(error as Error).message}`
+  return `${href} failed as a ${type} script: ${message}`
 }

@@ -8,6 +8,9 @@ import type { Workers } from './link.ts'
 /** A worker that is not active by then is taken for one that cannot be had: its installation may hang. */
 export const ACTIVATION_TIMEOUT_MS = 15_000
 
+/** A script that is not there by then is taken for one that cannot be loaded. A slow network needs less. */
+export const REGISTRATION_TIMEOUT_MS = 30_000
+
 /** By then `registration.active` is the new worker, whether or not we saw it begin. */
 export const REPLACED_MS_MAX = 50
 /** The first screen comes before the search for a new version. */
@@ -23,20 +26,14 @@ const unavailable = (reason: string, cause?: unknown): HoldfastError =>
   new HoldfastError('WORKER_UNAVAILABLE', `No service worker: ${reason}`, { cause })
 
 export class Registration implements Workers {
-  #container: ServiceWorkerContainer
+  #page: Pick<Navigator, 'serviceWorker'>
   #wanted: Registering
   #browser: Browser
   #found: ServiceWorkerRegistration | undefined
 
-  constructor(container: ServiceWorkerContainer | undefined, wanted: Registering, browser: Browser) {
-    if (!container) {
-      throw unavailable(
-        globalThis.isSecureContext
-          ? 'this browser offers none here, as in some private windows.'
-          : 'the page needs HTTPS, or localhost.',
-      )
-    }
-    this.#container = container
+  /** @param page its container is looked up late: a sandboxed frame throws where it is read. */
+  constructor(page: Pick<Navigator, 'serviceWorker'>, wanted: Registering, browser: Browser) {
+    this.#page = page
     this.#wanted = wanted
     this.#browser = browser
   }
@@ -66,19 +63,27 @@ export class Registration implements Workers {
 
   async #register(): Promise<ServiceWorkerRegistration> {
     const { script, scope, type } = this.#wanted
+    let cancel = () => {}
     try {
+      const container = this.#page.serviceWorker
       // getRegistration(scope) matches by prefix, and would give the site's own worker.
-      const known = (await this.#container.getRegistrations()).find((registration) => registration.scope === scope)
+      const known = (await container.getRegistrations()).find((registration) => registration.scope === scope)
       const worker = known?.active ?? known?.waiting ?? known?.installing
       if (known && worker?.scriptURL === script.href) {
         this.#browser.after(UPDATE_AFTER_MS, () => this.update())
         return known
       }
-      return await this.#container.register(script, { scope, type, updateViaCache: 'none' })
+      // A server that takes the request and never answers would hold up `connect()` for minutes.
+      const late = new Promise<never>((_, reject) => {
+        cancel = this.#browser.after(REGISTRATION_TIMEOUT_MS, reject)
+      })
+      return await Promise.race([late, container.register(script, { scope, type, updateViaCache: 'none' })])
     } catch (error) {
       // It cannot be loaded where nothing can: then the browser's own words must do.
       const { explain } = await import('./more.ts').catch(() => ({ explain: () => `${script}: ${error}` }))
-      throw unavailable(await explain(script, type, error), error)
+      throw unavailable(await explain(this.#wanted, this.#page, error), error)
+    } finally {
+      cancel()
     }
   }
 

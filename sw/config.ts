@@ -4,7 +4,7 @@
 import { HoldfastError } from '../core/errors.ts'
 import type { GuardConfig } from '../core/guard.ts'
 import type { Timings, Vault } from '../core/ports.ts'
-import { CONFIG_CACHE, keptAt } from './config-kept.ts'
+import { keep, keptAt } from './config-kept.ts'
 import type { DeploymentConfig, PlatformFactory, WorkerConfig } from './host.ts'
 
 /** What `?config=` points to. `platform.type` names an adapter that the prebuilt worker holds; the rest is its options. */
@@ -150,7 +150,6 @@ async function fetchConfig(
   })
   const config = parseConfig(json, makers, encryption)
   // Only what could be used is kept.
-  const cache = await globalThis.caches?.open(CONFIG_CACHE).catch(() => undefined)
-  await cache?.put(url, copy).catch(() => {})
+  await keep(url, copy)
   return config
 }

@@ -1,6 +1,12 @@
 // Registering beside the site's own worker, finding the active one, and saying why there is none.
-import { afterEach, describe, expect, test, vi } from 'vitest'
-import { ACTIVATION_TIMEOUT_MS, Registration, REPLACED_MS_MAX, UPDATE_AFTER_MS } from '../../src/registration.ts'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import {
+  ACTIVATION_TIMEOUT_MS,
+  Registration,
+  REGISTRATION_TIMEOUT_MS,
+  REPLACED_MS_MAX,
+  UPDATE_AFTER_MS,
+} from '../../src/registration.ts'
 import { FakeBrowser, until } from './client-fixtures.ts'
 
 const SCRIPT = new URL('https://shop.example/holdfast/sw.js')
@@ -36,7 +42,7 @@ const registrationOf = (part: Partial<FakeRegistration> = {}): FakeRegistration 
   ...part,
 })
 
-function containerOf(known: FakeRegistration[], register: () => Promise<FakeRegistration>) {
+function pageWith(known: FakeRegistration[], register: () => Promise<FakeRegistration>) {
   const calls: unknown[][] = []
   const container = {
     getRegistrations: async () => known,
@@ -51,31 +57,39 @@ function containerOf(known: FakeRegistration[], register: () => Promise<FakeRegi
       throw new Error("It is null, or the site's own worker.")
     },
   }
-  return { container: container as unknown as ServiceWorkerContainer, calls }
+  return { page: { serviceWorker: container as unknown as ServiceWorkerContainer }, calls }
 }
 
 const answering = (status: number, type: string) =>
   vi.stubGlobal('fetch', async () => new Response('x', { status, headers: { 'content-type': type } }))
 
+/** Where the frame has no origin, the browser throws as soon as the property is read. */
+const SANDBOXED = {
+  get serviceWorker(): never {
+    throw new DOMException('The context is sandboxed.', 'SecurityError')
+  },
+}
+
+beforeEach(() => vi.stubGlobal('isSecureContext', true))
 afterEach(() => vi.unstubAllGlobals())
 
 describe('registering', () => {
   test('[LK12] the worker gets a scope of its own, and its script is never taken from the HTTP cache', async () => {
     const active = new FakeServiceWorker('activated')
-    const { container, calls } = containerOf(
+    const { page, calls } = pageWith(
       [registrationOf({ scope: 'https://shop.example/', active: new FakeServiceWorker('activated') })],
       async () => registrationOf({ active }),
     )
-    expect(await new Registration(container, WANTED, new FakeBrowser()).active()).toBe(active)
+    expect(await new Registration(page, WANTED, new FakeBrowser()).active()).toBe(active)
     expect(calls).toEqual([[SCRIPT, { scope: SCOPE, type: 'classic', updateViaCache: 'none' }]])
   })
 
   test('[LK12] a registration that is there is used as it is, and brought up to date a little later', async () => {
     const active = new FakeServiceWorker('activated')
     const ours = registrationOf({ active })
-    const { container, calls } = containerOf([ours], () => Promise.reject(new Error('offline')))
+    const { page, calls } = pageWith([ours], () => Promise.reject(new Error('offline')))
     const browser = new FakeBrowser()
-    expect(await new Registration(container, WANTED, browser).active()).toBe(active)
+    expect(await new Registration(page, WANTED, browser).active()).toBe(active)
     expect(calls).toEqual([])
     expect(ours.update).not.toHaveBeenCalled()
     browser.advance(UPDATE_AFTER_MS)
@@ -85,8 +99,8 @@ describe('registering', () => {
   test('[LK12] a registration of another script in our scope is replaced', async () => {
     const active = new FakeServiceWorker('activated')
     const other = registrationOf({ active: new FakeServiceWorker('activated', `${SCOPE}old.js`) })
-    const { container, calls } = containerOf([other], async () => registrationOf({ active }))
-    expect(await new Registration(container, WANTED, new FakeBrowser()).active()).toBe(active)
+    const { page, calls } = pageWith([other], async () => registrationOf({ active }))
+    expect(await new Registration(page, WANTED, new FakeBrowser()).active()).toBe(active)
     expect(calls).toHaveLength(1)
   })
 
@@ -94,7 +108,7 @@ describe('registering', () => {
     const first = new FakeServiceWorker('activated')
     const second = new FakeServiceWorker('activating')
     const ours = registrationOf({ active: first })
-    const registration = new Registration(containerOf([ours], async () => ours).container, WANTED, new FakeBrowser())
+    const registration = new Registration(pageWith([ours], async () => ours).page, WANTED, new FakeBrowser())
     expect(await registration.active()).toBe(first)
     ours.active = second
     expect(await registration.active()).toBe(second)
@@ -104,7 +118,7 @@ describe('registering', () => {
     const worker = new FakeServiceWorker('installing')
     const ours = registrationOf({ installing: worker })
     const browser = new FakeBrowser()
-    const active = new Registration(containerOf([], async () => ours).container, WANTED, browser).active()
+    const active = new Registration(pageWith([], async () => ours).page, WANTED, browser).active()
     await until(() => expect(browser.timers).toEqual([ACTIVATION_TIMEOUT_MS]))
     worker.become('installed')
     Object.assign(ours, { installing: null, active: worker })
@@ -117,8 +131,8 @@ describe('registering', () => {
     const ours = registrationOf({ active: new FakeServiceWorker('activated') })
     const again = new FakeServiceWorker('activated')
     const known = [ours]
-    const { container, calls } = containerOf(known, async () => registrationOf({ active: again }))
-    const registration = new Registration(container, WANTED, new FakeBrowser())
+    const { page, calls } = pageWith(known, async () => registrationOf({ active: again }))
+    const registration = new Registration(page, WANTED, new FakeBrowser())
     await registration.active()
     ours.active = null
     known.pop()
@@ -129,7 +143,7 @@ describe('registering', () => {
   test('[LK14] after a death in the middle of an update, calls rest until the new worker takes over', async () => {
     const next = new FakeServiceWorker('installed')
     const ours = registrationOf({ active: new FakeServiceWorker('activated'), waiting: next })
-    const registration = new Registration(containerOf([ours], async () => ours).container, WANTED, new FakeBrowser())
+    const registration = new Registration(pageWith([ours], async () => ours).page, WANTED, new FakeBrowser())
     await registration.active()
     const replaced = registration.replaced()
     next.become('activating')
@@ -139,7 +153,7 @@ describe('registering', () => {
   test('[LK14] if that is not seen, they rest for a moment only; and not at all without an update', async () => {
     const ours = registrationOf({ active: new FakeServiceWorker('activated') })
     const browser = new FakeBrowser()
-    const registration = new Registration(containerOf([ours], async () => ours).container, WANTED, browser)
+    const registration = new Registration(pageWith([ours], async () => ours).page, WANTED, browser)
     await registration.active()
     await registration.replaced()
     ours.installing = new FakeServiceWorker('installing')
@@ -151,7 +165,7 @@ describe('registering', () => {
 
 describe('why there is none', () => {
   const refused = (error: Error) =>
-    new Registration(containerOf([], () => Promise.reject(error)).container, WANTED, new FakeBrowser()).active()
+    new Registration(pageWith([], () => Promise.reject(error)).page, WANTED, new FakeBrowser()).active()
 
   test.each([
     ['a missing script', 404, 'text/html', new TypeError('bad HTTP response code'), /sw\.js answered 404/],
@@ -188,18 +202,34 @@ describe('why there is none', () => {
     await expect(refused(new TypeError('offline'))).rejects.toThrow(/cannot be loaded/)
   })
 
-  test('[LK15] a page without HTTPS and a browser without workers are told apart', async () => {
-    vi.stubGlobal('isSecureContext', false)
-    expect(() => new Registration(undefined, WANTED, new FakeBrowser())).toThrow(/HTTPS/)
-    vi.stubGlobal('isSecureContext', true)
-    expect(() => new Registration(undefined, WANTED, new FakeBrowser())).toThrow(/this browser/)
+  test.each([
+    ['a page without HTTPS', { isSecureContext: false }, {}, /HTTPS/],
+    ['a browser without workers', {}, {}, /this browser/],
+    ['a sandboxed frame', { origin: 'null' }, SANDBOXED, /allow-same-origin/],
+  ])('[LK15] %s is named', async (_, globals, page, sentence) => {
+    for (const [name, value] of Object.entries(globals)) vi.stubGlobal(name, value)
+    const failure = new Registration(page as Navigator, WANTED, new FakeBrowser()).active()
+    await expect(failure).rejects.toMatchObject({ name: 'HoldfastError', code: 'WORKER_UNAVAILABLE' })
+    await expect(failure).rejects.toThrow(sentence)
+  })
+
+  test('[LK19] a script that never comes is given up, and named', async () => {
+    vi.stubGlobal('fetch', (_: string, { signal }: RequestInit) => Promise.reject(signal?.reason ?? new Error('late')))
+    const browser = new FakeBrowser()
+    const { page } = pageWith([], () => new Promise(() => {}))
+    const hanging = new Registration(page, WANTED, browser).active()
+    hanging.catch(() => {})
+    await until(() => expect(browser.timers).toEqual([REGISTRATION_TIMEOUT_MS]))
+    browser.advance(REGISTRATION_TIMEOUT_MS)
+    await expect(hanging).rejects.toMatchObject({ code: 'WORKER_UNAVAILABLE' })
+    await expect(hanging).rejects.toThrow(/cannot be loaded/)
   })
 
   test('[LK15] an installation that fails or hangs is named', async () => {
     const worker = new FakeServiceWorker('installing')
     const browser = new FakeBrowser()
     const registration = () =>
-      new Registration(containerOf([], async () => registrationOf({ installing: worker })).container, WANTED, browser)
+      new Registration(pageWith([], async () => registrationOf({ installing: worker })).page, WANTED, browser)
     const failing = registration().active()
     await until(() => expect(browser.timers).toHaveLength(1))
     worker.become('redundant')
