@@ -251,8 +251,14 @@ test.describe('a configuration', () => {
     {
       what: 'that is missing',
       override: { status: 404, type: 'text/plain', body: '' },
-      code: 'SERVICE_UNREACHABLE',
+      code: 'CONFIG_INVALID',
       sentence: /config\.json answered 404: check the "config"/,
+    },
+    {
+      what: 'that cannot be had just now',
+      override: { status: 503, type: 'text/plain', body: '' },
+      code: 'SERVICE_UNREACHABLE',
+      sentence: /config\.json answered 503: check the "config"/,
     },
     { what: 'that is no JSON', override: json('<html>'), code: 'CONFIG_INVALID', sentence: /config\.json is not JSON/ },
     { what: 'without deployments', override: json('{}'), code: 'CONFIG_INVALID', sentence: /has no "deployments"/ },

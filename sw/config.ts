@@ -110,7 +110,7 @@ export function parseConfig(
  * Loads it, from the disk when it is there.
  *
  * @param kept the look at the disk, where somebody has begun it already
- * @throws {HoldfastError} `SERVICE_UNREACHABLE` at the first start without a network, `CONFIG_INVALID`
+ * @throws {HoldfastError} `SERVICE_UNREACHABLE` at the first start without a network, `CONFIG_INVALID`: missing or wrong
  */
 export async function loadConfig(
   url: string,
@@ -140,7 +140,8 @@ async function fetchConfig(
   if (answer === undefined || !answer.ok) {
     const what = answer === undefined ? 'could not be reached' : `answered ${answer.status}`
     throw new HoldfastError(
-      'SERVICE_UNREACHABLE',
+      // A file that is not there is a mistake of the site; one that cannot be had just now is none.
+      answer && answer.status < 500 ? 'CONFIG_INVALID' : 'SERVICE_UNREACHABLE',
       `The configuration at ${url} ${what}: check the "config" parameter of the worker's address.`,
     )
   }
