@@ -95,6 +95,9 @@ alter table conversation add column customer_read bigint not null default 0;
   `
 alter table session add column former_user_id text;
 `,
+  `
+create index attachment_unfinished on attachment(created_at) where confirmed_at is null;
+`,
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

@@ -1,5 +1,6 @@
 // Attachments in the tables: reserved under a key, then filled from the front, then confirmed. A row says how much of it
 // has arrived; the bytes are in the object store, and are written before the row says so.
+import { type ObjectStore, partNames } from './attachments.ts'
 import type { Driver, Query } from './drivers/driver.ts'
 import type { EpochMs } from './session.ts'
 
@@ -18,6 +19,11 @@ export type NewAttachment = Pick<Attachment, 'id' | 'conversationId' | 'name' | 
 
 const COLUMNS = 'id, conversation_id, name, type, size, received, confirmed_at'
 
+/** A page tries for a day by itself, and what it begins then takes its time: what is still not whole comes no more. */
+export const UNFINISHED_MS = 25 * 60 * 60_000
+/** That one sweep forgets, so that it never holds the store for long. */
+const SWEEP_ROWS_MAX = 200
+
 export class AttachmentStore {
   readonly #driver: Driver
   constructor(driver: Driver) {
@@ -30,10 +36,11 @@ export class AttachmentStore {
     return this.#driver.tx(async (q) => {
       // Locks the only open conversation of the session: two at once are counted one after the other.
       await q('update conversation set last_seq = last_seq where id = $1', [conversationId])
-      const known = await q(`select ${COLUMNS} from attachment where conversation_id = $1 and idem_key = $2`, [
-        conversationId,
-        key,
-      ])
+      // Announced again, it has as much time again.
+      const known = await q(
+        `update attachment set created_at = $3 where conversation_id = $1 and idem_key = $2 returning ${COLUMNS}`,
+        [conversationId, key, now],
+      )
       if (known[0] !== undefined) return toAttachment(known[0])
       if (quota !== undefined && !(await hasRoom(q, wanted, quota))) return undefined
       const made = await q(
@@ -46,10 +53,10 @@ export class AttachmentStore {
   }
 
   async get(conversationId: string, id: string): Promise<Attachment | undefined> {
-    const rows = await this.#driver.q(`select ${COLUMNS} from attachment where id = $1 and conversation_id = $2`, [
-      id,
-      conversationId,
-    ])
+    const rows = await this.#driver.q(
+      `select ${COLUMNS} from attachment where id = $1 and conversation_id = $2 and received >= 0`,
+      [id, conversationId],
+    )
     return rows[0] && toAttachment(rows[0])
   }
 
@@ -78,12 +85,32 @@ export class AttachmentStore {
     )
     return rows.length > 0
   }
+
+  /** Forgets what was announced long ago and never came whole. Killed half-way, it is finished by the next sweep. */
+  async sweep(now: EpochMs, objects: ObjectStore): Promise<void> {
+    const { q } = this.#driver
+    // Out of reach before its bytes go, and no longer under its key: no part that comes now is counted.
+    await q(
+      `update attachment set received = -1, idem_key = id where id in
+         (select id from attachment where confirmed_at is null and created_at < $1 limit ${SWEEP_ROWS_MAX})
+         and confirmed_at is null and received >= 0`,
+      [now - UNFINISHED_MS],
+    )
+    const rows = await q(
+      `select id, size from attachment where confirmed_at is null and received < 0 limit ${SWEEP_ROWS_MAX}`,
+      [],
+    )
+    for (const { id = null, size } of rows) {
+      for (const name of partNames(String(id), Number(size))) await objects.remove(name)
+      await q('delete from attachment where id = $1', [id])
+    }
+  }
 }
 
 /** What was only announced counts in full: it may come at any time. */
 async function hasRoom(q: Query, { conversationId, size }: NewAttachment, quota: Quota): Promise<boolean> {
   const rows = await q(
-    `select count(*) as files, coalesce(sum(size), 0) as bytes from attachment where conversation_id in
+    `select count(*) as files, coalesce(sum(size), 0) as bytes from attachment where received >= 0 and conversation_id in
        (select id from conversation where session_id = (select session_id from conversation where id = $1))`,
     [conversationId],
   )

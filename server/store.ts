@@ -80,6 +80,7 @@ export class SqlStore {
   async sweep(now: EpochMs, objects: ObjectStore = this.objects): Promise<string[]> {
     await this.sessions.lapse(now)
     const { purgeMs } = this.#limits
+    await this.attachments.sweep(now, objects)
     if (purgeMs !== undefined) await purge(this.#driver, now - purgeMs, objects)
     return this.conversations.sweep(now, this.#limits)
   }

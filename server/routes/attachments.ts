@@ -148,7 +148,10 @@ async function upload(parts: Parts, c: Call, attachment: Attachment, offset: num
   await parts.objects.put(partName(id, offset), bytes)
   await parts.store.attachments.received(id, offset, offset + bytes.length)
   const after = await parts.store.attachments.get(conversationId, id)
-  return after === undefined ? problem(c, 'unknown-attachment') : c.json(wireOf(after))
+  if (after !== undefined) return c.json(wireOf(after))
+  // Taken back or forgotten meanwhile: nobody else would know of this part.
+  await parts.objects.remove(partName(id, offset))
+  return problem(c, 'unknown-attachment')
 }
 
 async function confirm(parts: Parts, c: Call, attachment: Attachment): Promise<Response> {

@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { folderObjects, memoryObjects, PART_BYTES, partNames } from '../../server/attachments.ts'
 import { createSessionService, type SessionService } from '../../server/index.ts'
 import { type Created, freshKey, type Listed, Visitor } from './server-visitor.ts'
@@ -120,6 +120,18 @@ describe('the steps', () => {
     expect((await owner.call(path(`/${id}`), { method: 'DELETE' })).status).toBe(404)
     expect(await Promise.all(partNames(id, SIZE).map((name) => objects.get(name)))).toEqual([undefined, undefined])
     expect((await put(id, PART_BYTES, bytes.slice(PART_BYTES))).status).toBe(404)
+  })
+
+  test('[AT9] of what is taken back while a part of it is written, no byte stays', async () => {
+    const { id } = (await reserve()).body
+    const write = vi.spyOn(objects, 'put').mockImplementationOnce(async (name, part) => {
+      expect((await owner.call(path(`/${id}`), { method: 'DELETE' })).status).toBe(200)
+      await objects.put(name, part)
+    })
+    expect((await put(id, 0, bytes.slice(0, PART_BYTES))).status).toBe(404)
+    expect(write).toHaveBeenCalledTimes(2)
+    expect(await Promise.all(partNames(id, SIZE).map((name) => objects.get(name)))).toEqual([undefined, undefined])
+    write.mockRestore()
   })
 
   test('[SV27] a stranger who names a file in a message gets no answer about it, and changes nothing', async () => {
