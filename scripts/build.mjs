@@ -35,7 +35,7 @@ const BUNDLES = [
   [bundleBrowser, { tokens: 'src/tokens.ts' }, {}],
   [bundleBrowser, { 'genesys-messenger': 'src/genesys-messenger.ts' }, {}],
   [bundleBrowser, { 'holdfast-local-host': 'src/local-host.ts' }, {}],
-  [bundleBrowser, { 'holdfast-more': 'src/more.ts' }, {}],
+  [bundleBrowser, { 'holdfast-more': 'src/more.ts' }, { apart: APART }],
   [bundleBrowser, MODULES, {}],
   [bundleBrowser, { 'holdfast-sw': 'sw/prebuilt.ts' }, { format: 'iife' }],
   [bundleBrowser, { 'holdfast-sw-genesys': 'sw/prebuilt-genesys.ts' }, { format: 'iife' }],

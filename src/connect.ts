@@ -2,7 +2,7 @@
 // Leaves to others: the registration itself, and what a Chat does.
 
 import { isHoldfastError } from '../core/errors.ts'
-import type { Chat, ConnectOptions, LocalModule, LocalWorker } from './api.ts'
+import type { Chat, ConnectOptions } from './api.ts'
 import { browser } from './browser.ts'
 import { openChat } from './client.ts'
 import { checkAttributes, checkOptions, demand, isName } from './content.ts'
@@ -37,29 +37,16 @@ export async function connect(options: ConnectOptions): Promise<Chat> {
   try {
     return await open(new Link(new Registration(navigator, wanted, browser), browser))
   } catch (error) {
-    const load = local ?? (script.searchParams.has('config') ? () => ownModule(script) : undefined)
-    if (!load || !isHoldfastError(error, 'WORKER_UNAVAILABLE')) throw error
-    const host = await load()
-      .then((loaded) => loaded.host(deployment))
+    if (!isHoldfastError(error, 'WORKER_UNAVAILABLE')) throw error
+    const host = await import('./more.ts')
+      .then(({ pageHost }) => pageHost(deployment, script, local))
       .catch(() => {
         // Why there is no worker is what the site can do something about.
         throw error
       })
-    const chat = await open(pageHost(host))
+    const chat = await open(host)
     // After the site has had its turn to listen.
     browser.after(0, () => chat.mirror.complain(error))
     return chat
   }
 }
-
-/** Our own engine, in a file of its own that is loaded only here. */
-async function ownModule(script: URL): Promise<LocalModule> {
-  const { host } = await import('./local-host.ts')
-  return { host: () => host(script) }
-}
-
-const pageHost = (worker: LocalWorker): Host => ({
-  kind: 'page',
-  run: async (caller, command) => (await worker.run(caller, command)).value as never,
-  ping: (caller) => worker.ping?.(caller),
-})

@@ -1,8 +1,11 @@
 // What few pages need, in a file of its own that is loaded when they do: the lock of a tab on a shared device, the sealing of
-// a draft, and why no service worker can be had. Leaves to others: when that is (client.ts, draft.ts, registration.ts).
+// a draft, why no service worker can be had, and the engine in its place. Leaves to others: when that is (client.ts, draft.ts,
+// registration.ts, connect.ts).
 
 import type { Command } from '../core/wire.ts'
 import { tabLockOf } from '../core/wire.ts'
+import type { LocalModule } from './api.ts'
+import type { Host } from './link.ts'
 import type { Registering } from './registration.ts'
 
 /**
@@ -94,4 +97,23 @@ export async function explain(
     return `${href} is forbidden: see worker-src in the Content-Security-Policy, and keep the scope in its folder.`
   }
   return `${href} failed as a ${type} script: ${message}`
+}
+
+/**
+ * The engine in this page: of the site's own module, or ours, where the worker's address names a configuration.
+ *
+ * Fails where there is none.
+ */
+export async function pageHost(deployment: string, script: URL, local?: () => Promise<LocalModule>): Promise<Host> {
+  const own = async (): Promise<LocalModule> => {
+    const { host } = await import('./local-host.ts')
+    return { host: () => host(script) }
+  }
+  if (!local && !script.searchParams.has('config')) throw new Error('There is no engine for this page.')
+  const worker = await (await (local ?? own)()).host(deployment)
+  return {
+    kind: 'page',
+    run: async (caller, command) => (await worker.run(caller, command)).value as never,
+    ping: (caller) => worker.ping?.(caller),
+  }
 }
