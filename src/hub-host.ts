@@ -76,7 +76,11 @@ export class HubHost implements Host {
       isVisible: () => own.isVisible(),
       isOnline: () => own.isOnline(),
       storage: () => own.storage(),
-      channel: () => this.#channel,
+      channel: () => {
+        // Again, where the page comes back from the back/forward cache.
+        this.#isOver = false
+        return this.#channel
+      },
       persist: () => this.#tell({ type: 'persist' }),
     }
   }

@@ -243,6 +243,28 @@ test('[HB6] a tab that lets go says goodbye and takes the frame along', async ()
   expect(made.page.timers).toEqual([])
 })
 
+test.each(['at once', 'after its frame is gone'])(
+  '[LK18] a page that comes back %s has its hub again',
+  async (when) => {
+    const made = hub()
+    const chat = await chatOf(made)
+    made.page.fire('pagehide')
+    if (when !== 'at once') {
+      await until(() => expect(made.worker.commands('bye')).toHaveLength(1))
+      made.page.advance(0)
+      await until(() => expect(made.frame.isInPage).toBe(false))
+      made.load()
+    }
+    made.page.fire('pageshow')
+    const { key } = await chat.send('hello')
+    expect(made.worker.commands('enqueue')).toMatchObject([{ messages: [{ key }] }])
+    made.page.advance(0)
+    expect(made.frame.isInPage).toBe(true)
+    made.worker.change(made.inner, { messages: [message('hi')] })
+    await until(() => expect(chat.state.messages).toMatchObject([{ text: 'hi' }]))
+  },
+)
+
 test('[HB6] the hub says goodbye for a page that goes away with it', async () => {
   const made = hub()
   await chatOf(made)
