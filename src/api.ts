@@ -118,7 +118,10 @@ export interface Chat {
   /** The present state. The same object until something changes, so it suits `useSyncExternalStore`. */
   readonly state: State
 
-  /** Calls `listener` at once and after every change. Returns the function that ends this. */
+  /**
+   * Calls `listener` at once and after every change. Returns the function that ends this. The last state of a page that goes
+   * away has no messages and no context: another visitor may bring it back from the back/forward cache.
+   */
   readonly subscribe: (listener: (state: State) => void) => () => void
 
   /** Calls `listener` for every event of that name from now on. Returns the function that ends this. */

@@ -110,6 +110,7 @@ export class Client implements Chat {
         this.#channel.close()
         this.draft.release()
       },
+      hide: () => this.mirror.hide(),
       resume: () => {
         listen()
         this.draft.resume()

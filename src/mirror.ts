@@ -34,6 +34,8 @@ export class Mirror {
   #told = new Set<string>()
   /** This tab's messages whose end is not known, oldest first. */
   #unsettled = new Map<string, Unsettled>()
+  /** What was there before the page went away, as something older than whatever is seen when it is back. */
+  #away: State | undefined
   /** Who waits for a state. */
   #awaiting: { resolve(): void; reject(error: HoldfastError): void }[] = []
   /** Somebody else was here first. */
@@ -90,6 +92,14 @@ export class Mirror {
     if (snapshot.epoch !== this.state?.epoch) return this.hear(snapshot.rev)
     this.#accept(snapshot)
     if (this.#isUnsure()) this.hear(-1)
+  }
+
+  /** The page goes away, and another visitor may come back to it: till then it shows nothing of this one. */
+  hide(): void {
+    if (!this.state) return
+    this.#away ??= { ...this.state, rev: -1 }
+    this.state = frozen({ ...this.#away, messages: [], context: {} })
+    this.emit(['state', this.state])
   }
 
   /** A notice names a revision. A lower one than ours is a new identity, or old: either way a look tells. */
@@ -184,7 +194,8 @@ export class Mirror {
   }
 
   #accept(snapshot: Snapshot): void {
-    const before = this.state as State | undefined
+    const before = this.#away ?? (this.state as State | undefined)
+    this.#away = undefined
     if (before?.epoch === snapshot.epoch) {
       if (snapshot.rev < before.rev) return
       // These two also change by the passing of time.

@@ -26,13 +26,15 @@ export interface Tended {
   wantsWorker(): boolean
   /** Runs a command of which nobody awaits the end, then looks what is new. While the tab connects it does nothing. */
   wake(command: Command): void
-  /** The page goes away, or into the back/forward cache: there it can neither answer a beat nor show anything. */
+  /** The tab hears and holds nothing any more. */
   release(): void
+  /** The page goes away, or into the back/forward cache: another visitor may bring it back from there. */
+  hide(): void
   /** It is back from there. */
   resume(): void
 }
 
-export function attend({ host, browser, caller, wantsWorker, wake, release, resume }: Tended): Presence {
+export function attend({ host, browser, caller, wantsWorker, wake, release, hide, resume }: Tended): Presence {
   let unalarm = () => {}
   let unrest = () => {}
   let isRecent = false
@@ -58,7 +60,6 @@ export function attend({ host, browser, caller, wantsWorker, wake, release, resu
   host.onDeath = () => {
     if (wantsWorker()) restart()
   }
-
   const offs = [
     browser.listen('offline', () => nudge(false)),
     // It becomes hidden only after this, and saying that would count it again.
@@ -66,6 +67,7 @@ export function attend({ host, browser, caller, wantsWorker, wake, release, resu
       isGone = true
       bye()
       release()
+      hide()
     }),
     browser.listen('pageshow', () => {
       if (isGone) resume()

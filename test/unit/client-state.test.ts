@@ -275,6 +275,47 @@ describe('outcomes', () => {
   })
 })
 
+describe('a page that goes away', () => {
+  test('[LK19] shows nothing till it is back, and hears then what it missed, and nothing twice', async () => {
+    const mine: Message = { key: 'k', role: 'customer', text: 'mine', at: 1, status: 'queued' }
+    const { chat, worker, browser } = await open({ messages: [mine], context: { cart: 'full' } })
+    const events: unknown[] = []
+    for (const name of ['message', 'delivery', 'resumed'] as const)
+      chat.on(name, (detail) => events.push([name, detail]))
+    const shown: State[] = []
+    chat.subscribe((state) => shown.push(state))
+    browser.fire('pagehide')
+    expect(shown.at(-1)).toBe(chat.state)
+    expect(chat.state).toMatchObject({ messages: [], context: {}, epoch: 'e1' })
+    worker.change(browser, { messages: [{ ...mine, id: 'm', seq: 1, status: 'acked' }, said('m2', 2)] })
+    await chat.diagnose()
+    expect(chat.state.messages).toEqual([])
+    browser.fire('pageshow')
+    await until(() => expect(chat.state.messages).toHaveLength(2))
+    expect(chat.state.context).toEqual({ cart: 'full' })
+    expect(events).toEqual([
+      ['delivery', { key: 'k', status: 'acked' }],
+      ['message', said('m2', 2)],
+    ])
+  })
+
+  test('[LK19] shows again what it showed, where nothing has happened meanwhile', async () => {
+    const { chat, browser } = await open({ messages: [said('m1', 1)] })
+    browser.fire('pagehide')
+    browser.fire('pageshow')
+    browser.fire('pagehide')
+    browser.fire('pageshow')
+    await until(() => expect(chat.state.messages).toEqual([said('m1', 1)]))
+  })
+
+  test('[LK19] that has let go shows on what it showed', async () => {
+    const { chat, browser } = await open({ messages: [said('m1', 1)] })
+    chat.disconnect()
+    browser.fire('pagehide')
+    expect(chat.state.messages).toEqual([said('m1', 1)])
+  })
+})
+
 describe('what the worker shows', () => {
   async function shown(first: Partial<Snapshot> = {}) {
     const parts = setUp()
