@@ -63,7 +63,7 @@ for (const isKilled of [false, true]) {
   })
 }
 
-test('[LK19] whoever comes back to a page after a logout is not shown what the former visitor saw', async ({
+test('[LK20] whoever comes back to a page after a logout is not shown what the former visitor saw', async ({
   pair,
 }) => {
   const { other, goBack } = pair

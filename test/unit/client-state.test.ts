@@ -276,7 +276,7 @@ describe('outcomes', () => {
 })
 
 describe('a page that goes away', () => {
-  test('[LK19] shows nothing till it is back, and hears then what it missed, and nothing twice', async () => {
+  test('[LK20] shows nothing till it is back, and hears then what it missed, and nothing twice', async () => {
     const mine: Message = { key: 'k', role: 'customer', text: 'mine', at: 1, status: 'queued' }
     const { chat, worker, browser } = await open({ messages: [mine], context: { cart: 'full' } })
     const events: unknown[] = []
@@ -299,7 +299,7 @@ describe('a page that goes away', () => {
     ])
   })
 
-  test('[LK19] shows again what it showed, where nothing has happened meanwhile', async () => {
+  test('[LK20] shows again what it showed, where nothing has happened meanwhile', async () => {
     const { chat, browser } = await open({ messages: [said('m1', 1)] })
     browser.fire('pagehide')
     browser.fire('pageshow')
@@ -308,7 +308,7 @@ describe('a page that goes away', () => {
     await until(() => expect(chat.state.messages).toEqual([said('m1', 1)]))
   })
 
-  test('[LK19] that has let go shows on what it showed', async () => {
+  test('[LK20] that has let go shows on what it showed', async () => {
     const { chat, browser } = await open({ messages: [said('m1', 1)] })
     chat.disconnect()
     browser.fire('pagehide')
