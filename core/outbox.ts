@@ -69,7 +69,7 @@ export const OUTBOX_BYTES_MAX = 32 * 1024 * 1024
 const ENTRY_OVERHEAD_BYTES = 200
 
 export const EMPTY_OUTBOX: Outbox = { nextSeq: 1, bytes: 0, dead: 0, stale: 0, lanes: {} }
-const EMPTY_LANE: Lane = { size: 0, attempt: IDLE, upTo: 0 }
+export const EMPTY_LANE: Lane = { size: 0, attempt: IDLE, upTo: 0 }
 
 export const laneOf = (outbox: Outbox, lane: string): Lane => outbox.lanes[lane] ?? EMPTY_LANE
 

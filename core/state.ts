@@ -1,12 +1,13 @@
 // Everything small that is stored as one record: the machines' states side by side. Entries and rows have stores of their own.
 
+import { IDLE } from './attempt.ts'
 import { type Context, EMPTY_CONTEXT } from './context.ts'
 import { type Lease, NO_LEASE } from './lease.ts'
 import type { Leases } from './leases.ts'
 import type { AllMarks } from './marks.ts'
 import type { Limits } from './ports.ts'
 import type { Spent } from './rates.ts'
-import { EMPTY_OUTBOX, type Entry, type Outbox, restore } from './outbox.ts'
+import { EMPTY_LANE, EMPTY_OUTBOX, type Entry, type Outbox, restore } from './outbox.ts'
 import { newSession, type Session } from './session.ts'
 import type { Presence } from './shared.ts'
 import { emptyTranscript, type Transcript } from './transcript.ts'
@@ -79,12 +80,43 @@ export const isBlank = ({ session, lease, context, outbox, transcript, recent, m
     marks === undefined &&
     recent.length === 0)
 
-/** Has it every part that the sample has, of the same types? What is null there may be anything. */
+const TRY = { key: '', count: 0, retryAt: 0 }
+/** What comes with each status, of an attempt and of a lease. */
+const WITH_STATUS: { readonly [status: string]: object } = {
+  idle: {},
+  running: TRY,
+  waiting: { ...TRY, floorAt: 0 },
+  none: {},
+  held: {
+    grant: { access: {}, expiresAt: 0, lifetimeMs: 0 },
+    refreshAt: 0,
+    receivedAt: 0,
+    rejections: 0,
+    isSpent: false,
+    refresh: IDLE,
+  },
+  lost: {},
+}
+/** What is there where it is not null, by its name. Everything else is a text. */
+const NOT_NULL: { readonly [name: string]: unknown } = {
+  conversation: { id: '', participantId: '', state: '' },
+  asked: { routing: {}, attributes: {} },
+  farewell: IDLE,
+  will: {},
+  sending: {},
+}
+
+/** Has it every part that the sample has, of the same types? */
 function isLike(value: unknown, sample: unknown): boolean {
-  if (sample === null) return true
   if (typeof value !== typeof sample || value === null || Array.isArray(value) !== Array.isArray(sample)) return false
-  if (typeof sample !== 'object') return true
-  return Object.entries(sample).every(([name, part]) => isLike((value as Record<string, unknown>)[name], part))
+  // No clock that went mad shows more, and nobody counts that far.
+  if (typeof value === 'number') return Math.abs(value) < 2 ** 53
+  if (typeof value !== 'object') return true
+  const own = value as { readonly [name: string]: unknown }
+  const form = Object(sample).status && (WITH_STATUS[own['status'] as string] ?? [0])
+  return Object.entries({ ...Object(sample), ...form }).every(([name, part]) =>
+    part === null ? own[name] === null || isLike(own[name], NOT_NULL[name] ?? '') : isLike(own[name], part),
+  )
 }
 
 const { leases: _, ...SAMPLE } = newSlots('', [])
@@ -109,4 +141,6 @@ export function migrated(value: unknown): unknown {
 
 /** Was this written by us, in this schema? */
 export const isSlots = (value: unknown): value is Slots =>
-  isLike(value, SAMPLE) && (value as Slots).schema === SCHEMA_VERSION
+  isLike(value, SAMPLE) &&
+  (value as Slots).schema === SCHEMA_VERSION &&
+  Object.values((value as Slots).outbox.lanes).every((lane) => isLike(lane, EMPTY_LANE))

@@ -35,6 +35,29 @@ async function plant(tab: Tab, records: Planted): Promise<void> {
   }, records)
 }
 
+/** Puts something else in the place of one part of the session's record. */
+async function spoil(tab: Tab, at: readonly [string, ...string[]], part: unknown): Promise<void> {
+  await tab.page.evaluate(
+    async ([path, value]) => {
+      const database = await new Promise<IDBDatabase>((resolve) => {
+        const request = indexedDB.open('holdfast:demo')
+        request.onsuccess = () => resolve(request.result)
+      })
+      const slots = database.transaction('slots', 'readwrite').objectStore('slots')
+      await new Promise<void>((resolve) => {
+        slots.get('state').onsuccess = ({ target }) => {
+          const state = (target as IDBRequest).result
+          const owner = path.slice(0, -1).reduce((one, name) => one[name], state)
+          owner[path.at(-1) ?? ''] = value
+          slots.put(state, 'state').onsuccess = () => resolve()
+        }
+      })
+      database.close()
+    },
+    [at, part] as const,
+  )
+}
+
 /** Everything in one store of the database. */
 const stored = (tab: Tab, store: string) =>
   tab.page.evaluate(async (name) => {
@@ -95,6 +118,35 @@ test.describe('a record of the session that cannot be understood, with messages 
       },
     },
   ]
+  const inside: readonly { what: string; at: readonly [string, ...string[]]; part: unknown }[] = [
+    { what: 'without its conversation', at: ['session', 'conversation'], part: undefined },
+    { what: 'whose conversation is numbered', at: ['session', 'conversation', 'id'], part: 7 },
+    { what: 'whose lease has no refresh', at: ['lease', 'refresh'], part: undefined },
+    { what: 'whose token ends at no time', at: ['lease', 'grant', 'expiresAt'], part: Number.NaN },
+    { what: 'whose outbox is being tried by nobody', at: ['outbox', 'lanes', '1', 'attempt'], part: [] },
+  ]
+  for (const { what, at, part } of inside) {
+    test(`[ST50] ${what}: the next worker puts it aside, and the messages arrive in the same conversation`, async ({
+      world,
+    }) => {
+      const tab = await liveTab(world)
+      await tab.send('before')
+      await allAcked(tab, 1)
+      world.proxy.offline(true)
+      await tab.send('one')
+      await tab.page.goto('about:blank')
+      await tab.page.goto(`${world.site.url}/again`)
+      await world.killWorker(tab.page)
+      await spoil(tab, at, part)
+      world.proxy.offline(false)
+      await reconnect(tab)
+      await tab.page.evaluate(async () => (await globalThis.chat.send('two')).settled)
+      expect(await texts(world)).toEqual(['before', 'one', 'two'])
+      await told(tab, 'STORE_CORRUPT')
+      await allAcked(tab, 3)
+    })
+  }
+
   for (const { what, record } of rows) {
     for (const isKilled of [false, true]) {
       const who = isKilled ? 'the next worker' : 'the running worker'

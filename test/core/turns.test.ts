@@ -8,7 +8,20 @@ import { isSlots, newSlots, RECENT_KEYS_MAX } from '../../core/state.ts'
 import type { Input } from '../../core/inputs.ts'
 import type { Outcome } from '../../core/ports.ts'
 import type { Attributes } from '../../core/wire.ts'
-import { conversation, failure, grant, HOUR, MINUTE, NOW, Play, row, SECOND, SETUP, UNREACHABLE } from './fixtures.ts'
+import {
+  asJson,
+  conversation,
+  failure,
+  grant,
+  HOUR,
+  MINUTE,
+  NOW,
+  Play,
+  row,
+  SECOND,
+  SETUP,
+  UNREACHABLE,
+} from './fixtures.ts'
 
 const live = () => new Play().live()
 const phase = (play: Play) => phaseOf(play.slots, play.now)
@@ -852,6 +865,37 @@ describe('the record', () => {
     { value: 'slots', is: false },
   ])('[SN45] what was not written by us, in this schema, is not read: $is', ({ value, is }) => {
     expect(isSlots(value)).toBe(is)
+  })
+
+  test.each([
+    { part: 'session.conversation', values: [undefined, 'c1', {}] },
+    { part: 'session.conversation.id', values: [7, null] },
+    { part: 'session.conversation.state', values: [0, undefined] },
+    { part: 'session.conversation.participantId', values: [[null], undefined] },
+    { part: 'session.farewell', values: ['', {}, { status: 'gone' }] },
+    { part: 'session.stream.attempt', values: [{}, [], { status: 'waiting' }, { status: 'sleeping' }] },
+    { part: 'lease', values: [{ status: 'held', generation: 1 }] },
+    { part: 'lease.grant', values: ['text', null] },
+    { part: 'lease.grant.expiresAt', values: [Number.NaN, Infinity, '1'] },
+    { part: 'lease.refresh', values: [undefined, { status: 'running' }] },
+    { part: 'outbox.dead', values: [1e300, Number.NaN, null] },
+    { part: 'outbox.lanes.1', values: [{}, null, { size: '1' }] },
+    {
+      part: 'outbox.lanes.1.attempt',
+      values: [[], { status: 'waiting', key: 'k', count: 1, retryAt: 1, floorAt: {} }],
+    },
+  ])('[ST50] a state with another kind of $part is not read', async ({ part, values }) => {
+    const play = await live()
+    await play.enqueue('a')
+    const path = part.split('.')
+    const own = path.pop() ?? ''
+    for (const value of values) {
+      const slots = asJson(play.slots)
+      expect(isSlots(slots)).toBe(true)
+      const owner = path.reduce((one, name) => one[name] as never, slots as unknown as Record<string, unknown>)
+      owner[own] = value
+      expect(isSlots(slots)).toBe(false)
+    }
   })
 
   test('[SN46] a gap in the transcript is fetched and the echo in it settles its entry', async () => {
