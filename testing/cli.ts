@@ -9,18 +9,31 @@ const SEEDS_DEFAULT = 200
 /** So many failing seeds are shown in full. */
 const SHOWN_MAX = 3
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string' },
-    seed: { type: 'string' },
-    trace: { type: 'boolean' },
-    platform: { type: 'string' },
-  },
-})
+const { values } = options()
 const simulate = values.platform === 'genesys' ? simulateGenesys : simulateService
 const first = Number(values.seed ?? 1)
 const count = Number(values.seeds ?? (values.seed === undefined ? SEEDS_DEFAULT : 1))
 if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || count < 1) {
+  fail()
+}
+
+function options() {
+  try {
+    return parseArgs({
+      options: {
+        seeds: { type: 'string' },
+        seed: { type: 'string' },
+        trace: { type: 'boolean' },
+        platform: { type: 'string' },
+      },
+    })
+  } catch {
+    // What is not known is misspelt, or a question how it is spelt.
+    return fail()
+  }
+}
+
+function fail(): never {
   console.error('Usage: npm run sim -- --seeds N [--seed S] [--platform genesys] [--trace]')
   process.exit(2)
 }
