@@ -11,6 +11,8 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 }
 const PAGES: Readonly<Record<string, string>> = { '/': '/index.html', '/agent': '/agent.html' }
+/** As they are typed: each page has one address, and only from that does it work. */
+const ALIASES: Readonly<Record<string, string>> = { '/agent/': '/agent', '/agent.html': '/agent', '/index.html': '/' }
 const HEADERS = {
   'Content-Security-Policy': "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
   'X-Content-Type-Options': 'nosniff',
@@ -25,6 +27,8 @@ export async function servePage(
 ): Promise<void> {
   if (request.method !== 'GET' && request.method !== 'HEAD')
     return sendJson(response, 405, { title: 'Pages are only read.' })
+  const address = ALIASES[path]
+  if (address !== undefined) return void response.writeHead(308, { Location: address }).end()
   const file = fileOf(folder, PAGES[path] ?? path)
   const content = file === undefined ? undefined : await contentOf(file)
   if (file === undefined || content === undefined) return sendJson(response, 404, { title: 'There is no such page.' })

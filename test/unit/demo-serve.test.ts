@@ -129,6 +129,8 @@ test('[DM8] pages, configuration, worker and service are on one port', async () 
     url: '',
   })
   expect((await get('/holdfast/sw.js?config=x')).headers['content-type']).toContain('text/javascript')
+  for (const [typed, address] of Object.entries({ '/agent/': '/agent', '/agent.html': '/agent', '/index.html': '/' }))
+    expect((await get(typed)).headers['location']).toBe(address)
   expect((await get('/healthz')).status).toBe(200)
   expect((await get('/nowhere')).status).toBe(404)
   expect((await call('POST', '/')).status).toBe(405)
