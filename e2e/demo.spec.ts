@@ -1,101 +1,25 @@
-// The demo as a visitor and an agent use it: the built demo server in a process of its own, and real pages.
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type Browser, type BrowserContext, test as base, expect, type Locator, type Page } from '@playwright/test'
+// The demo as a visitor and an agent use it, in real pages.
+import { type Browser, type BrowserContext, expect, type Page } from '@playwright/test'
 import { lowContrast } from './contrast.ts'
+import {
+  ARRIVED,
+  answer,
+  choose,
+  expectSent,
+  FOUND_MS,
+  fieldOf,
+  look,
+  markOf,
+  messageOf,
+  openConsole,
+  openShop,
+  phaseOf,
+  press,
+  saidAt,
+  say,
+  test,
+} from './demo.ts'
 import { everythingIn } from './residue.ts'
-
-const ENTRY = join(import.meta.dirname, '../dist/demo-server/main.js')
-/** A half-open socket is found within 8 + 3 × 2 s, and another may be tried 30 s later; the rest is for a slow machine. */
-const FOUND_MS = 60_000
-
-const test = base.extend<{ demo: { readonly url: string }; platform: string }>({
-  platform: ['session-service', { option: true }],
-  demo: async ({ platform }, use) => {
-    const folder = mkdtempSync(join(tmpdir(), 'holdfast-demo-'))
-    const server = spawn(process.execPath, [ENTRY, '--port', '0', '--data', folder, '--platform', platform], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    await use({ url: await addressOf(server) })
-    const ended = new Promise((resolve) => server.once('exit', resolve))
-    server.kill('SIGKILL')
-    await ended
-    rmSync(folder, { recursive: true, force: true })
-  },
-})
-
-function addressOf(server: ChildProcess): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let said = ''
-    server.stdout?.on('data', (chunk: Buffer) => {
-      said += chunk.toString()
-      const address = /Shop\s+(http:\/\/localhost:\d+)\//.exec(said)?.[1]
-      if (address !== undefined) resolve(address)
-    })
-    server.once('exit', (code) => reject(new Error(`The demo ended at its start with code ${code}.`)))
-  })
-}
-
-/** The shop, live, with the chat open. */
-async function openShop(page: Page, url: string): Promise<void> {
-  await page.goto(url)
-  await expect(phaseOf(page)).toHaveText('live')
-  const launcher = page.getByRole('button', { name: /^Open the chat/ })
-  if (await launcher.isVisible()) await launcher.click()
-  await expect(fieldOf(page)).toBeFocused()
-}
-
-/** The console in a browser context of its own, as on another machine. */
-async function openConsole(browser: Browser, url: string): Promise<Page> {
-  const page = await (await browser.newContext()).newPage()
-  await page.goto(`${url}/agent`)
-  await expect(page.getByText('Connected')).toBeVisible()
-  return page
-}
-
-const phaseOf = (page: Page): Locator => page.locator('.phase')
-const fieldOf = (page: Page): Locator => page.getByRole('textbox', { name: 'Your message' })
-const press = (page: Page, name: string): Promise<void> => page.getByRole('button', { name, exact: true }).click()
-
-async function say(page: Page, text: string): Promise<void> {
-  await fieldOf(page).fill(text)
-  await fieldOf(page).press('Enter')
-  await expect(messageOf(page, text)).toHaveCount(1)
-}
-
-const messageOf = (page: Page, text: string): Locator =>
-  page.locator('.message', { has: page.getByText(text, { exact: true }) })
-
-/** Whether an agent has it by now depends on whether one is there. */
-const ARRIVED = /^(Sent|Delivered|Read)$/
-
-async function expectSent(page: Page, text: string): Promise<void> {
-  await expect(messageOf(page, text).locator('.delivery')).toHaveText(ARRIVED, { timeout: FOUND_MS })
-}
-
-async function choose(agent: Page): Promise<void> {
-  await agent.getByRole('navigation', { name: 'Conversations' }).locator('.inbox-row').first().click()
-}
-
-const saidAt = (agent: Page): Locator => agent.getByRole('log').locator('.bubble')
-
-const markOf = (page: Page, text: string): Locator => messageOf(page, text).locator('.delivery')
-
-/** As when the agent looks at another tab. */
-async function look(page: Page, visibility: 'hidden' | 'visible'): Promise<void> {
-  await page.evaluate((state) => {
-    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state })
-    document.dispatchEvent(new Event('visibilitychange'))
-  }, visibility)
-}
-
-async function answer(agent: Page, text: string): Promise<void> {
-  await agent.getByRole('textbox', { name: 'Your answer' }).fill(text)
-  await agent.getByRole('button', { name: 'Send' }).click()
-  await expect(messageOf(agent, text)).toHaveCount(1)
-}
 
 test('[MK10] one tick, two ticks, "Read": for visitor and agent, and for who was away', async ({
   browser,
@@ -383,10 +307,13 @@ test('[DM3] what was refused, and what is too old, says so in every tab and on a
     expect(await one.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0)
   }
   const choice = (one: Page, text: string, name: string) => messageOf(one, text).getByRole('button', { name }).click()
+  await fieldOf(other).fill('half a thought')
   await choice(other, 'refused', 'Edit')
   await expect(fieldOf(other)).toHaveValue('refused')
   await fieldOf(other).fill('said otherwise')
   await fieldOf(other).press('Enter')
+  // What was being written when the change began is not lost to it.
+  await expect(fieldOf(other)).toHaveValue('half a thought')
   await choice(page, 'refused too', 'Try again')
   await choice(other, 'old', 'Send')
   await choice(page, 'old too', 'Discard')

@@ -66,6 +66,57 @@ export function byId<T extends HTMLElement>(id: string): T {
   return element as T
 }
 
+/** A field grows with its text up to this height, in pixels. */
+const FIELD_HEIGHT_MAX_PX = 140
+
+/** While it is not shown a field has no height; then it is to be measured again when it is. */
+export function fitField(field: HTMLTextAreaElement): void {
+  field.style.height = 'auto'
+  if (field.scrollHeight > 0) field.style.height = `${Math.min(field.scrollHeight, FIELD_HEIGHT_MAX_PX)}px`
+}
+
+/** Enter sends, Shift+Enter breaks the line; while a word is being composed (as in Japanese), Enter chooses it. */
+export const isSendKey = ({ key, shiftKey, isComposing, keyCode }: KeyboardEvent): boolean =>
+  // Safari ends the composing before it tells of the key, and says so by this number only.
+  key === 'Enter' && !shiftKey && !isComposing && keyCode !== 229
+
+/**
+ * What vanishes takes the focus with it, and the keyboard would begin at the top of the page again: the first of `next`
+ * that can take the focus gets it. The returned function looks at once, for what is hidden from outside the region.
+ */
+export function keepFocus(region: HTMLElement, next: () => readonly (HTMLElement | null)[]): () => void {
+  let last: HTMLElement | undefined
+  const look = (): void => {
+    if (last === undefined || isUsable(last)) return
+    last = undefined
+    const isLost = document.activeElement === null || !isUsable(document.activeElement)
+    if (isLost || document.activeElement === document.body)
+      next()
+        .find((one) => one !== null && isUsable(one))
+        ?.focus()
+  }
+  region.addEventListener('focusin', ({ target }) => {
+    last = target as HTMLElement
+  })
+  region.addEventListener('focusout', ({ target }) => {
+    // Told before the element is gone, where it goes. Whoever left of their own accord has gone somewhere else.
+    queueMicrotask(() => {
+      if (last === target && isUsable(last as HTMLElement)) last = undefined
+    })
+  })
+  const attributeFilter = ['hidden', 'disabled']
+  new MutationObserver(look).observe(region, { childList: true, subtree: true, attributes: true, attributeFilter })
+  return look
+}
+
+const isUsable = (element: Element): boolean => element.checkVisibility() && !element.matches(':disabled')
+
+/** From now on, what is added to a live region is read out; what it was filled with is for whoever goes there. */
+export function readOutFromNow(region: Element): void {
+  // Two frames: by then the browser has told the reader of what is there, as no news.
+  requestAnimationFrame(() => requestAnimationFrame(() => region.setAttribute('aria-live', 'polite')))
+}
+
 /** Sets text only when it differs, so that a screen reader is not told the same thing twice. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text

@@ -12,7 +12,7 @@ const WORKER = '/holdfast/sw.js?config=/holdfast/config.json'
 
 const suffer = makeSufferPanel()
 const widget = new Widget(suffer.toggle)
-const cart = makeCart((text) => widget.showProblem(new Error(text)))
+const cart = makeCart(widget.showProblem)
 const catalogue = makeCatalogue({
   onAdd: ({ id }) => cart.add(id),
   onView: ({ name }) => note({ last_viewed: name }),

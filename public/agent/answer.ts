@@ -1,6 +1,8 @@
 // The field to answer in. One intent has one key, so a second try at the same words is the same message.
+// Each conversation has words of its own, which are there again when the agent comes back to it.
 
-import { h, ICONS, icon } from '../dom.ts'
+import { fitField, h, ICONS, icon, isSendKey } from '../dom.ts'
+import { Refusal } from './api.ts'
 import type { DeskEvents } from './desk.ts'
 import { type Conversation, isOpen } from './model.ts'
 
@@ -9,9 +11,11 @@ const TYPING_MS = 3000
 
 export class Answer {
   readonly element: HTMLElement
-  readonly #field = h('textarea', { rows: 1, 'aria-label': 'Your answer', placeholder: 'Write an answer' })
+  readonly field = h('textarea', { rows: 1, dir: 'auto', 'aria-label': 'Your answer', placeholder: 'Write an answer' })
+  readonly #button = h('button', { class: 'send', type: 'submit', 'aria-label': 'Send' }, icon(ICONS.send))
   readonly #events: Pick<DeskEvents, 'onReply' | 'onTyping'>
   readonly #say: (text: string) => void
+  readonly #drafts = new Map<string, string>()
   #id = ''
   #intent: { readonly key: string; readonly text: string } | undefined
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -19,26 +23,28 @@ export class Answer {
   constructor(events: Pick<DeskEvents, 'onReply' | 'onTyping'>, say: (text: string) => void) {
     this.#events = events
     this.#say = say
-    const button = h('button', { class: 'send', type: 'submit', 'aria-label': 'Send' }, icon(ICONS.send))
     this.element = h(
       'form',
       { class: 'composer', onsubmit: (event) => this.#submitted(event) },
-      h('div', { class: 'field' }, this.#field, button),
+      h('div', { class: 'field' }, this.field, this.#button),
     )
-    this.#field.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) this.#submitted(event)
+    this.field.addEventListener('keydown', (event) => {
+      if (isSendKey(event)) this.#submitted(event)
     })
-    this.#field.addEventListener('input', () => this.#typed())
+    this.field.addEventListener('input', () => {
+      this.#typed()
+      this.#changed()
+    })
+    this.#changed()
   }
 
   render(conversation: Conversation, isOther: boolean): void {
-    if (isOther) {
-      this.#stopTyping()
-      this.#field.value = ''
-      this.#intent = undefined
-    }
-    this.#id = conversation.id
     this.element.hidden = !isOpen(conversation)
+    if (!isOther) return
+    this.#stopTyping()
+    this.#id = conversation.id
+    this.#intent = undefined
+    this.#put(this.#drafts.get(conversation.id) ?? '')
   }
 
   #submitted(event: Event): void {
@@ -47,22 +53,37 @@ export class Answer {
   }
 
   async #send(): Promise<void> {
-    const text = this.#field.value.trim()
-    if (text === '' || this.#field.readOnly) return
+    const id = this.#id
+    const text = this.field.value.trim()
+    if (text === '' || this.field.readOnly) return
     this.#intent = this.#intent?.text === text ? this.#intent : { key: crypto.randomUUID(), text }
-    this.#field.readOnly = true
+    this.field.readOnly = true
     this.#stopTyping()
     try {
-      await this.#events.onReply(this.#id, this.#intent.key, text)
+      await this.#events.onReply(id, this.#intent.key, text)
+      this.#drafts.delete(id)
+      // Whoever has gone on to another conversation meanwhile writes there.
+      if (id !== this.#id) return
       this.#intent = undefined
-      this.#field.value = ''
+      this.#put('')
       this.#say('')
-    } catch {
-      this.#say('Not sent: the service did not answer. Your words are still here; send again.')
+    } catch (error) {
+      if (id === this.#id) this.#say(whyNot(error))
     } finally {
-      this.#field.readOnly = false
-      this.#field.focus()
+      this.field.readOnly = false
+      if (id === this.#id) this.field.focus()
     }
+  }
+
+  #put(text: string): void {
+    this.field.value = text
+    this.#changed()
+  }
+
+  #changed(): void {
+    this.#drafts.set(this.#id, this.field.value)
+    this.#button.disabled = this.field.value.trim() === ''
+    fitField(this.field)
   }
 
   #typed(): void {
@@ -77,3 +98,9 @@ export class Answer {
     this.#timer = undefined
   }
 }
+
+/** Sent again, what was refused would be refused again. */
+const whyNot = (error: unknown): string =>
+  error instanceof Refusal
+    ? `Not sent. ${error.message} Your words are still here: change them.`
+    : 'Not sent: the service did not answer. Your words are still here; send again.'

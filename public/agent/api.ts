@@ -11,6 +11,9 @@ export interface Identity {
   readonly name: string
 }
 
+/** The service has understood, and will say the same again: the sentence says why. */
+export class Refusal extends Error {}
+
 let identity: Promise<Identity> | undefined
 
 /** The agent's token and name; `isFresh` asks for another token. */
@@ -46,8 +49,12 @@ async function call<T>(method: string, path: string, body?: unknown, headers: Re
     })
     if (response.ok) return (await response.json()) as T
     if (response.status === 401 && attempt === 1) continue
-    const problem = (await response.json().catch(() => ({}))) as { title?: string }
-    throw new Error(problem.title ?? `The service answered ${response.status}.`)
+    const problem = (await response.json().catch(() => ({}))) as { title?: string; code?: string }
+    const said = problem.title ?? `The service answered ${response.status}.`
+    // What is too early, too much or broken may go well later.
+    const isFinal =
+      response.status < 500 && ![401, 408, 429].includes(response.status) && problem.code !== 'in-progress'
+    throw isFinal ? new Refusal(said) : new Error(said)
   }
 }
 
@@ -79,6 +86,16 @@ export async function join(id: string): Promise<string> {
 export async function reply(id: string, key: string, text: string): Promise<void> {
   const participantId = await join(id)
   await call('POST', `/${id}/messages`, { participantId, text }, { 'Idempotency-Key': key })
+}
+
+/** A file that came with a message, as its bytes: nobody's browser shows it as a page of ours. */
+export async function fileOf(id: string, fileId: string): Promise<Blob> {
+  const { token } = await identify()
+  const headers = { Authorization: `Bearer ${token}` }
+  const response = await fetch(`${BASE}/${id}/attachments/${fileId}/content`, { credentials: 'omit', headers })
+  if (!response.ok)
+    throw new Error(`The file could not be fetched: the service answered ${response.status}. Try again.`)
+  return response.blob()
 }
 
 export function close(id: string): Promise<Conversation> {

@@ -50,7 +50,12 @@ function content(conversation: Conversation, changed: ReadonlySet<string>): HTML
       'dl',
       { class: 'about' },
       ...facts.map(([name, value, attribute]) =>
-        h('div', { class: changed.has(attribute) ? 'changed' : '' }, h('dt', {}, name), h('dd', {}, value)),
+        h(
+          'div',
+          { class: changed.has(attribute) ? 'changed' : '' },
+          h('dt', {}, name),
+          h('dd', {}, h('bdi', {}, value)),
+        ),
       ),
     ),
   ]

@@ -1,9 +1,19 @@
 // The desk: one conversation's transcript, the field to answer in, and the two ways to let it go.
 
-import { byId, h, ICONS, icon, reconcile, setText } from '../dom.ts'
+import { fileWords } from '../chat/words.ts'
+import { byId, h, ICONS, icon, keepFocus, readOutFromNow, reconcile, setText } from '../dom.ts'
 import { Answer } from './answer.ts'
 import { avatar, queueOf } from './inbox.ts'
-import { type Conversation, isOpen, type Mark, type Message, type Model, nameOf, resumedOf } from './model.ts'
+import {
+  type Conversation,
+  type File,
+  isOpen,
+  type Mark,
+  type Message,
+  type Model,
+  nameOf,
+  resumedOf,
+} from './model.ts'
 
 export interface DeskEvents {
   /** Rejects when the answer did not get through; the same key is given again at the next try. */
@@ -13,15 +23,22 @@ export interface DeskEvents {
   onHandOver(id: string, queue: string): Promise<void>
   onBack(): void
   onChoose(id: string): void
+  /** Saves a file that came with a message of this conversation. */
+  onFile(id: string, file: File): Promise<void>
 }
 
 const QUEUES = ['counter', 'repairs', 'deliveries']
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
 const ROLE_WORDS = { customer: 'Customer', agent: 'You', bot: 'Helper', system: 'Note' } as const
 
-export function makeDesk(events: DeskEvents): { render(model: Model, conversation: Conversation | undefined): void } {
+export interface Desk {
+  render(model: Model, conversation: Conversation | undefined): void
+  /** The desk has come into view, or has gone out of it: the focus is not to stay behind. */
+  shown(): void
+}
+
+export function makeDesk(events: DeskEvents): Desk {
   const root = byId('desk')
-  const head = makeHead(events, say)
   const list = h('ol', { class: 'messages' })
   const resumed = makeResumed(events)
   const typing = h('p', { class: 'typing', hidden: true }, 'The customer is writing …')
@@ -32,18 +49,24 @@ export function makeDesk(events: DeskEvents): { render(model: Model, conversatio
     list,
     typing,
   )
-  const problem = h('p', { class: 'desk-problem', role: 'alert', hidden: true })
+  const { element: problem, say } = makeProblem()
+  const head = makeHead(events, say)
   const answer = new Answer(events, say)
   const blank = h('p', { class: 'desk-blank' }, 'Choose a conversation.')
   root.append(blank, head.element, log, problem, answer.element)
+  const look = keepFocus(root, () => [answer.field, log, byId('inbox').querySelector('[aria-current="true"]')])
   let shown: string | undefined
 
-  function say(text: string): void {
-    problem.hidden = text === ''
-    setText(problem, text)
+  const save = (file: File): void => {
+    if (shown !== undefined)
+      events.onFile(shown, file).then(
+        () => say(''),
+        (error) => say(wordsOf(error)),
+      )
   }
 
   return {
+    shown: look,
     render(model, conversation) {
       blank.hidden = conversation !== undefined
       for (const part of [head.element, log, answer.element]) part.hidden = conversation === undefined
@@ -51,6 +74,8 @@ export function makeDesk(events: DeskEvents): { render(model: Model, conversatio
       const isOther = shown !== conversation.id
       shown = conversation.id
       if (isOther) {
+        // A whole transcript is no news.
+        log.setAttribute('aria-live', 'off')
         list.replaceChildren()
         say('')
       }
@@ -60,14 +85,26 @@ export function makeDesk(events: DeskEvents): { render(model: Model, conversatio
         list,
         messages,
         ({ id }) => id,
-        makeMessage,
+        (message) => makeMessage(message, save),
         (item, message) => showMark(item, message, conversation.marks.customer),
       )
+      if (isOther) readOutFromNow(log)
       typing.hidden = !model.typing.has(conversation.id)
       if (list.childElementCount !== before || !typing.hidden) log.scrollTo({ top: log.scrollHeight })
       resumed.render(model, conversation)
       head.render(conversation)
       answer.render(conversation, isOther)
+    },
+  }
+}
+
+function makeProblem(): { element: HTMLElement; say(text: string): void } {
+  const element = h('p', { class: 'desk-problem', role: 'alert', hidden: true })
+  return {
+    element,
+    say(text) {
+      element.hidden = text === ''
+      setText(element, text)
     },
   }
 }
@@ -90,17 +127,31 @@ function makeResumed(events: DeskEvents): { element: HTMLElement; render(model: 
   }
 }
 
-function makeMessage({ role, text, at }: Message): HTMLElement {
+function makeMessage({ role, text, at, attachments = [] }: Message, save: (file: File) => void): HTMLElement {
   // On this side of the counter, the agent's own words stand on the right.
   const side = role === 'agent' ? 'customer' : role === 'customer' ? 'agent' : role
   return h(
     'li',
     { class: `message ${side}` },
     h('span', { class: 'visually-hidden' }, `${ROLE_WORDS[role]}: `),
-    h('p', { class: 'bubble' }, text),
-    h('p', { class: 'meta' }, h('time', {}, TIME.format(at)), role === 'agent' && h('span', { class: 'delivery' })),
+    h('p', { class: 'bubble', dir: 'auto' }, text),
+    attachments.length > 0 && h('ul', { class: 'files' }, ...attachments.map((file) => fileRow(file, save))),
+    h(
+      'p',
+      { class: 'meta' },
+      h('time', {}, TIME.format(at)),
+      role === 'agent' && h('span', { class: 'delivery', 'aria-live': 'off' }),
+    ),
   )
 }
+
+function fileRow(file: File, save: (file: File) => void): HTMLElement {
+  const button = h('button', { type: 'button', onclick: () => save(file) }, h('bdi', {}, fileWords(file)))
+  button.setAttribute('aria-label', `Save ${fileWords(file)}`)
+  return h('li', {}, button)
+}
+
+const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : 'That did not work. Try again.')
 
 /** What the customer has had before their eyes. */
 function showMark(item: HTMLElement, { role, seq }: Message, { read }: Mark): void {
@@ -134,7 +185,7 @@ function makeHead(
       await work(present.id)
       say('')
     } catch (error) {
-      say(error instanceof Error ? error.message : 'That did not work.')
+      say(wordsOf(error))
     }
   }
   back.addEventListener('click', events.onBack)

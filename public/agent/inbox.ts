@@ -50,7 +50,7 @@ function makeRow(id: string, choose: (id: string) => void): HTMLElement {
       'span',
       { class: 'inbox-text' },
       h('span', { class: 'inbox-name' }, nameOf(id)),
-      h('span', { class: 'inbox-last' }),
+      h('span', { class: 'inbox-last', dir: 'auto' }),
     ),
     h('span', { class: 'inbox-side' }, h('time', {}), h('span', { class: 'inbox-mark' })),
   )

@@ -1,8 +1,8 @@
 // The agent console: a plain client of the session service, without holdfast. Frames and answers change the model,
 // and one drawing pass per frame of the screen shows it.
 
-import { byId, setText } from '../dom.ts'
-import { close, handOver, identify, join, listConversations, messagesAfter, reply } from './api.ts'
+import { byId, h, keepFocus, setText } from '../dom.ts'
+import { close, fileOf, handOver, identify, join, listConversations, messagesAfter, reply } from './api.ts'
 import { makeCustomer } from './customer.ts'
 import { makeDesk } from './desk.ts'
 import { makeInbox } from './inbox.ts'
@@ -22,6 +22,8 @@ import { type Frame, openStream } from './stream.ts'
 
 /** Typing of a customer whose connection broke is not believed for longer. */
 const TYPING_MAX_MS = 8000
+/** So long at most a browser takes to begin saving a file. */
+const SAVING_MS = 60_000
 const SEEN_KEY = 'leeward:agent-seen'
 
 let model: Model = { ...EMPTY, seen: recallSeen() }
@@ -49,16 +51,27 @@ const desk = makeDesk({
     change(withConversation(model, handed))
   },
   onChoose: choose,
+  onFile: async (id, { id: fileId, name }) => {
+    const address = URL.createObjectURL(await fileOf(id, fileId))
+    h('a', { href: address, download: name }).click()
+    setTimeout(() => URL.revokeObjectURL(address), SAVING_MS)
+  },
   onBack: () => {
     document.body.dataset['view'] = 'list'
     selected = undefined
     change(model)
+    desk.shown()
   },
 })
 const stream = openStream(hear, (isUp) => {
   setText(byId('link-state'), isUp ? 'Connected' : 'Reconnecting …')
   byId('link-state').classList.toggle('up', isUp)
 })
+// On a phone the list gives way to the desk.
+const leaveList = keepFocus(byId('inbox'), () => [
+  byId('desk').querySelector('.back'),
+  byId('desk').querySelector('textarea'),
+])
 const marker = makeMarker(stream.send)
 document.addEventListener('visibilitychange', () => change(model))
 identify().then(
@@ -90,6 +103,7 @@ function choose(id: string): void {
   document.body.dataset['view'] = 'desk'
   change(model)
   void fill(id)
+  requestAnimationFrame(leaveList)
 }
 
 function hear(frame: Frame): void {

@@ -38,6 +38,13 @@ export interface Message {
   readonly role: 'customer' | 'agent' | 'bot' | 'system'
   readonly text: string
   readonly at: number
+  readonly attachments?: readonly File[]
+}
+
+export interface File {
+  readonly id: string
+  readonly name: string
+  readonly size: number
 }
 
 export interface Model {

@@ -1,7 +1,7 @@
 // The two strips above the messages: what the state has to say, and what went wrong that no state tells.
 
 import { h, ICONS, icon, setText } from '../dom.ts'
-import type { BannerWords } from './words.ts'
+import { type BannerWords, problemOf } from './words.ts'
 
 export type BannerAction = NonNullable<BannerWords['action']>['id']
 
@@ -62,45 +62,60 @@ export function makeProblem(): Problem {
     show(error, then) {
       retry = then
       again.hidden = then === undefined
-      setText(text, error instanceof Error ? error.message : 'Something went wrong.')
+      setText(text, problemOf(error))
       element.hidden = false
     },
   }
 }
 
-export type Unsent = 'send' | 'discard'
+export type Unsent = 'send' | 'discard' | 'refuse'
 
 export interface Leaving {
   readonly element: HTMLElement
-  ask(): void
+  ask(isUnsent: boolean): void
   hide(): void
 }
 
-/** Who signs out while something is unsent says what becomes of it. */
+/** Signing out cannot be taken back, so it is asked about; where something is unsent, also what becomes of that. */
 export function makeLeaving(choose: (unsent: Unsent) => void): Leaving {
+  let returnTo: Element | null = null
   const button = (text: string, then: () => void): HTMLElement =>
     h('button', { class: 'button small', type: 'button', onclick: then }, text)
   const hide = (): void => {
+    const hadFocus = element.contains(document.activeElement)
     element.hidden = true
+    if (hadFocus && returnTo instanceof HTMLElement) returnTo.focus()
   }
   const answer = (unsent: Unsent) => (): void => {
     hide()
     choose(unsent)
   }
+  const text = h('p')
+  const plain = button('Yes, sign out', answer('refuse'))
+  const send = button('Send it, then sign out', answer('send'))
+  const discard = button('Discard it', answer('discard'))
   const element = h(
     'div',
     { class: 'banner leaving', role: 'alertdialog', 'aria-label': 'Sign out', 'data-tone': 'warn', hidden: true },
-    h('p', {}, 'Something you wrote has not been sent.'),
-    button('Send it, then sign out', answer('send')),
-    button('Discard it', answer('discard')),
-    button('Stay', hide),
+    ...[text, plain, send, discard, button('Stay', hide)],
   )
+  element.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape') return
+    // The question is put away, not the chat with it.
+    event.stopPropagation()
+    hide()
+  })
   return {
     element,
     hide,
-    ask() {
+    ask(isUnsent) {
+      const question = 'Sign out? The conversation and your cart are taken off this device.'
+      setText(text, isUnsent ? 'Something you wrote has not been sent.' : question)
+      plain.hidden = isUnsent
+      send.hidden = discard.hidden = !isUnsent
+      returnTo = document.activeElement
       element.hidden = false
-      element.querySelector('button')?.focus()
+      ;(isUnsent ? send : plain).focus()
     },
   }
 }

@@ -2,34 +2,36 @@
 // An edit of a message that was not sent happens here too, and replaces it.
 
 import type { Chat } from 'holdfast'
-import { h, ICONS, icon, setText } from '../dom.ts'
+import { fitField, h, ICONS, icon, isSendKey, setText } from '../dom.ts'
+import type { Problem } from './banner.ts'
 import { fileWords } from './words.ts'
-
-/** The field grows with its text up to this height, in pixels. */
-const HEIGHT_MAX_PX = 140
 
 export class Composer {
   readonly element: HTMLElement
   readonly #field = h('textarea', {
     rows: 1,
+    dir: 'auto',
     'aria-label': 'Your message',
     placeholder: 'Write a message',
     enterkeyhint: 'send',
   })
   readonly #button = h('button', { class: 'send', type: 'submit', 'aria-label': 'Send' }, icon(ICONS.send))
   readonly #stop = h('button', { type: 'button' }, 'Leave it as it was')
-  readonly #note = h('p', { class: 'editing', hidden: true }, 'You are changing an unsent message. ', this.#stop)
+  readonly #noteText = h('span')
+  readonly #note = h('p', { class: 'editing', hidden: true }, this.#noteText, ' ', this.#stop)
   readonly #files = h('input', { type: 'file', class: 'visually-hidden', multiple: true, 'aria-label': 'Attach files' })
-  readonly #chosenText = h('span', {})
+  readonly #chosenText = h('bdi')
   readonly #unchoose = h('button', { type: 'button' }, 'Take out')
   readonly #chosen = h('p', { class: 'chosen', hidden: true }, this.#chosenText, ' ', this.#unchoose)
-  readonly #onProblem: (error: unknown) => void
+  readonly #problem: Pick<Problem, 'show' | 'hide'>
   #chat: Chat | undefined
   /** The key of the unsent message that is being changed. */
   #editing: string | undefined
+  /** The last problem that is shown may be ours; what was refused and goes out then is none any more. */
+  #hasFailed = false
 
-  constructor(onProblem: (error: unknown) => void) {
-    this.#onProblem = onProblem
+  constructor(problem: Pick<Problem, 'show' | 'hide'>) {
+    this.#problem = problem
     this.element = h(
       'form',
       { class: 'composer', onsubmit: (event) => this.#submitted(event) },
@@ -44,8 +46,7 @@ export class Composer {
       ),
     )
     this.#field.addEventListener('keydown', (event) => {
-      // While a word is being composed (as in Japanese), Enter chooses it.
-      if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) this.#submitted(event)
+      if (isSendKey(event)) this.#submitted(event)
     })
     this.#field.addEventListener('input', () => {
       this.#changed()
@@ -66,8 +67,10 @@ export class Composer {
     this.#put(this.#field.value === '' ? chat.draft.text : this.#field.value)
   }
 
-  /** Puts the text of an unsent message back into the field. */
-  edit(key: string, text: string): void {
+  /** Puts the text of an unsent message back into the field; its files cannot be. */
+  edit(key: string, text: string, hasFiles = false): void {
+    const files = hasFiles ? ' Its files are left out: attach again what is to go with it.' : ''
+    setText(this.#noteText, `You are changing an unsent message.${files}`)
     this.#setEditing(key)
     this.#put(text)
     this.focus()
@@ -81,8 +84,13 @@ export class Composer {
   }
 
   focus(): void {
-    this.#fit()
+    // While the panel was closed the field had no height.
+    fitField(this.#field)
     this.#field.focus()
+  }
+
+  get field(): HTMLElement {
+    return this.#field
   }
 
   setEnabled(isEnabled: boolean, placeholder: string): void {
@@ -105,17 +113,22 @@ export class Composer {
     const { files } = this.#files
     const replaced = this.#editing
     this.#setEditing(undefined)
-    this.#put('')
+    // What was being written when the change began is still to be written.
+    this.#put(replaced === undefined ? '' : this.#chat.draft.text)
     this.#choose(null)
     const content = attachments.length === 0 ? text : { text, attachments }
     try {
       if (replaced === undefined) await this.#chat.send(content)
       else await this.#chat.outbox.edit(replaced, content)
+      if (this.#hasFailed) this.#problem.hide()
+      this.#hasFailed = false
     } catch (error) {
       this.#choose(files)
       // Nothing was kept, so the words go back to where they can be kept.
       if (this.#field.value === '') this.#put(text)
-      this.#onProblem(error)
+      else if (replaced !== undefined) this.edit(replaced, text)
+      this.#problem.show(error)
+      this.#hasFailed = true
     }
   }
 
@@ -132,19 +145,12 @@ export class Composer {
 
   #changed(): void {
     const field = this.#field
-    this.#fit()
+    fitField(field)
     const files = [...(this.#files.files ?? [])]
     this.#chosen.hidden = files.length === 0
     setText(this.#chosenText, files.map(fileWords).join('; '))
     this.#button.disabled = field.disabled || (field.value.trim() === '' && files.length === 0)
     if (this.#chat !== undefined && this.#editing === undefined) this.#chat.draft.text = field.value
-  }
-
-  /** While the panel is closed the field has no height; it is measured again when it takes the focus. */
-  #fit(): void {
-    const field = this.#field
-    field.style.height = 'auto'
-    if (field.scrollHeight > 0) field.style.height = `${Math.min(field.scrollHeight, HEIGHT_MAX_PX)}px`
   }
 
   #setEditing(key: string | undefined): void {

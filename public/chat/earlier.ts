@@ -19,7 +19,9 @@ export function makeEarlier(onProblem: (error: unknown) => void): Earlier {
   const items = h('ol', { class: 'messages' })
   const button = h('button', { class: 'earlier-button', type: 'button', onclick: () => void more() })
   const end = h('p', { class: 'earlier-end' })
-  const element = h('section', { class: 'earlier', 'aria-label': 'Earlier conversations', hidden: true })
+  const element = h('section', { class: 'earlier', 'aria-label': 'Earlier conversations', hidden: true, tabindex: -1 })
+  // They were asked for, and are many: whoever wants them read goes there.
+  element.setAttribute('aria-live', 'off')
   element.append(button, items, end)
   let chat: Chat | undefined
   let present: string | undefined
@@ -44,6 +46,7 @@ export function makeEarlier(onProblem: (error: unknown) => void): Earlier {
       const page = await chat?.history({ before: messages[0]?.seq ?? 1, limit: PAGE_SIZE })
       if (page === undefined || asked !== present) return
       messages = [...page, ...messages]
+      if (page.length < PAGE_SIZE) element.focus()
       button.hidden = page.length < PAGE_SIZE
       show()
     } catch (error) {

@@ -1,16 +1,17 @@
 // The message list of the widget: bubbles, their delivery line, the visitor's choices for what was not sent.
-// It is a polite log: a screen reader hears what is added, not each change of a delivery state.
+// It is a polite log: a screen reader hears what is added once the chat is live, not what was there before, not each
+// change of a delivery state, and that something did not get out.
 
 import type { Chat, State } from 'holdfast'
-import { h, ICONS, icon, reconcile, setText } from '../dom.ts'
-import { type DeliveryWords, deliveryOf, fileWords } from './words.ts'
+import { h, ICONS, icon, readOutFromNow, reconcile, setText } from '../dom.ts'
+import { type DeliveryWords, deliveryOf, fileWords, quote } from './words.ts'
 
 type Message = State['messages'][number]
 
 export interface MessageActions {
   readonly outbox: Pick<Chat['outbox'], 'retry' | 'cancel'>
   /** The visitor wants to say it differently: the text goes back into the field. */
-  edit(key: string, text: string): void
+  edit(key: string, text: string, hasFiles: boolean): void
   onProblem(error: unknown): void
 }
 
@@ -30,6 +31,8 @@ export interface MessageList {
   readonly element: HTMLElement
   render(state: State): void
   scrollToEnd(): void
+  /** Another visitor is here, and hears nothing of the one before. */
+  forget(): void
 }
 
 /** @param above what stands before the first message */
@@ -51,7 +54,7 @@ export function makeMessageList(actions: () => MessageActions | undefined, above
     {
       class: 'log',
       role: 'log',
-      'aria-live': 'polite',
+      'aria-live': 'off',
       'aria-relevant': 'additions',
       tabindex: '0',
       'aria-label': 'Messages',
@@ -60,12 +63,15 @@ export function makeMessageList(actions: () => MessageActions | undefined, above
     welcome,
     items,
   )
-  element.append(typing)
+  const trouble = makeTrouble()
+  element.append(typing, trouble.element)
+  let isCaughtUp = false
   const toEnd = (): void => void element.scrollTo({ top: element.scrollHeight })
 
   return {
     element,
     scrollToEnd: toEnd,
+    forget: () => setText(trouble.element, ''),
     render({ messages, online, agentTyping, phase }) {
       const situation = { isOnline: online, isOver: phase === 'ended' }
       const wasNearEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END_PX
@@ -76,11 +82,33 @@ export function makeMessageList(actions: () => MessageActions | undefined, above
         rows,
         ({ message }) => nameOf(message),
         makeRow,
-        (row, { message, previous }) => updateRow(row, message, previous, situation, actions),
+        (row, { message, previous }) => {
+          trouble.watch(row, message, () => updateRow(row, message, previous, situation, actions))
+        },
       )
+      if (phase === 'live' && !isCaughtUp) {
+        isCaughtUp = true
+        readOutFromNow(element)
+      }
       typing.hidden = !agentTyping
       const isOwnNew = items.childElementCount > before && messages.at(-1)?.role === 'customer'
       if (wasNearEnd || isOwnNew) toEnd()
+    },
+  }
+}
+
+/** Says aloud which message did not get out, and why, when it shows. */
+function makeTrouble(): { element: HTMLElement; watch(row: HTMLElement, message: Message, update: () => void): void } {
+  const element = h('p', { class: 'visually-hidden', role: 'status' })
+  return {
+    element,
+    watch(row, { text }, update) {
+      const before = row.dataset['delivery']
+      update()
+      const { delivery } = row.dataset
+      const isBad = delivery === 'failed' || delivery === 'held'
+      if (isBad && before !== undefined && before !== delivery)
+        setText(element, `${quote(text)} ${row.querySelector('.delivery')?.textContent}`)
     },
   }
 }
@@ -98,9 +126,9 @@ export function makeRow({ message }: { message: Message }): HTMLElement {
     h('p', { class: 'day', hidden: true }),
     h('p', { class: 'gap', hidden: true }, 'Earlier messages are on their way'),
     h('span', { class: 'visually-hidden' }, `${ROLE_WORDS[message.role]}: `),
-    h('p', { class: 'bubble' }),
+    h('p', { class: 'bubble', dir: 'auto' }),
     h('ul', { class: 'files', hidden: true }),
-    h('p', { class: 'meta' }, h('time', {}), isOwn && h('span', { class: 'delivery' })),
+    h('p', { class: 'meta' }, h('time', {}), isOwn && h('span', { class: 'delivery', 'aria-live': 'off' })),
     isOwn && h('div', { class: 'choices', hidden: true }),
   )
 }
@@ -144,7 +172,7 @@ function showFiles(list: HTMLElement, { attachments = [] }: Message): void {
     list,
     attachments.map((file, index) => ({ file, index })),
     ({ index }) => String(index),
-    () => h('li', {}, h('span', {}), h('progress', { max: 1 })),
+    () => h('li', {}, h('bdi'), h('progress', { max: 1 })),
     (item, { file }) => {
       const [name, bar] = [...item.children] as [HTMLElement, HTMLProgressElement]
       setText(name, fileWords(file))
@@ -168,12 +196,12 @@ function choiceButtons(
     const isRetry = choice === 'retry' && words.icon === 'failed'
     const run = async (): Promise<void> => {
       const door = actions()
-      const { key, text } = message
+      const { key, text, attachments = [] } = message
       if (door === undefined || key === undefined) return
       try {
         if (choice === 'retry') await door.outbox.retry(key)
         else if (choice !== 'edit') await door.outbox.cancel(key)
-        else door.edit(key, text)
+        else door.edit(key, text, attachments.length > 0)
       } catch (error) {
         door.onProblem(error)
       }

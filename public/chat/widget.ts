@@ -2,15 +2,18 @@
 // visitor does; it keeps nothing of its own but whether it is open.
 
 import { type Chat, isHoldfastError, type State } from 'holdfast'
-import { byId, h, ICONS, icon, setText } from '../dom.ts'
+import { byId, h, ICONS, icon, keepFocus, setText } from '../dom.ts'
 import { type BannerAction, makeBanner, makeLeaving, makeProblem, type Unsent } from './banner.ts'
 import { Composer } from './composer.ts'
 import { makeEarlier } from './earlier.ts'
-import { makeMessageList } from './messages.ts'
+import { type MessageActions, makeMessageList } from './messages.ts'
 import { bannerOf, launcherLabel, presenceOf, steadyPhase } from './words.ts'
 
 /** Whether the chat was open is a matter of this tab. */
 const OPEN_KEY = 'leeward:chat-open'
+/** There the chat covers everything (narrow.css), and nothing behind it is to be reached. */
+const SHEET = matchMedia('(max-width: 640px)')
+const BEHIND = '.skip, .shop, .suffer-toggle'
 
 export class Widget {
   readonly #panel = byId('chat')
@@ -20,8 +23,8 @@ export class Widget {
   readonly #problem = makeProblem()
   readonly #banner = makeBanner((action) => this.#act(action))
   readonly #leaving = makeLeaving((unsent) => this.#signOut(unsent))
-  readonly #leave = headButton('Sign out', ICONS.leave, 'chat-leave', () => this.#signOut('refuse'))
-  readonly #composer = new Composer(this.#problem.show)
+  readonly #leave = headButton('Sign out', ICONS.leave, 'chat-leave', () => this.#leaving.ask(this.#isUnsent))
+  readonly #composer = new Composer(this.#problem)
   readonly #earlier = makeEarlier(this.#problem.show)
   readonly #list = makeMessageList(
     () => this.#chat && { outbox: this.#chat.outbox, edit: this.#edit, onProblem: this.#problem.show },
@@ -29,6 +32,7 @@ export class Widget {
   )
   #chat: Chat | undefined
   #unread = 0
+  #isUnsent = false
   #epoch = ''
   #phase: State['phase'] = 'starting'
 
@@ -36,7 +40,7 @@ export class Widget {
     const title = h('div', {}, h('h2', {}, 'Leeward'), this.#presence)
     this.#panel.append(
       h(
-        'header',
+        'div',
         { class: 'chat-head' },
         h('img', { src: '/favicon.svg', alt: '', width: 38, height: 38 }),
         title,
@@ -52,8 +56,11 @@ export class Widget {
     )
     this.#launcher.addEventListener('click', () => this.open())
     this.#panel.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape') this.#setOpen(false)
+      if (event.key === 'Escape' && !event.isComposing) this.#setOpen(false)
     })
+    const buttons = (within: string) => this.#panel.querySelectorAll<HTMLElement>(`${within} button`)
+    keepFocus(this.#panel, () => [this.#composer.field, ...buttons('.banner'), ...buttons('.chat-head')])
+    SHEET.addEventListener('change', () => this.#cover())
     document.addEventListener('visibilitychange', () => this.#markRead())
     if (recall()) this.#setOpen(true, false)
   }
@@ -63,7 +70,7 @@ export class Widget {
     this.#composer.connect(chat)
     this.#earlier.connect(chat)
     this.#problem.hide()
-    chat.on('problem', ({ message }) => this.showProblem(new Error(message)))
+    chat.on('problem', (problem) => this.showProblem(problem))
   }
 
   render(state: State): void {
@@ -75,6 +82,8 @@ export class Widget {
     this.#epoch = state.epoch
     this.#leave.hidden = phase === 'signed-out'
     this.#unread = state.unread
+    const { queued, inflight, dead, stale, parked = 0 } = state.outbox
+    this.#isUnsent = queued + inflight + dead + stale + parked > 0
     this.#banner.show(bannerOf(situation))
     setText(this.#presence, presenceOf(situation))
     this.#presence.dataset['phase'] = phase
@@ -95,16 +104,22 @@ export class Widget {
     this.#setOpen(true)
   }
 
-  readonly #edit = (key: string, text: string): void => this.#composer.edit(key, text)
+  readonly #edit: MessageActions['edit'] = (key, text, hasFiles) => this.#composer.edit(key, text, hasFiles)
 
   #setOpen(isOpen: boolean, isFocusMoved = true): void {
     this.#panel.hidden = !isOpen
     document.documentElement.classList.toggle('chat-is-open', isOpen)
     this.#launcher.setAttribute('aria-expanded', String(isOpen))
     remember(isOpen)
+    this.#cover()
     if (isOpen) this.#list.scrollToEnd()
     this.#markRead()
     if (isFocusMoved) isOpen ? this.#composer.focus() : this.#launcher.focus()
+  }
+
+  #cover(): void {
+    const isCovered = SHEET.matches && !this.#panel.hidden
+    for (const element of document.querySelectorAll<HTMLElement>(BEHIND)) element.inert = isCovered
   }
 
   #markRead(): void {
@@ -112,15 +127,16 @@ export class Widget {
     if (isSeen && this.#unread > 0) this.#chat?.markRead().catch(this.showProblem)
   }
 
-  #signOut(unsent: Unsent | 'refuse'): void {
+  #signOut(unsent: Unsent): void {
     this.#chat?.logout({ unsent }).catch((error: unknown) => {
-      if (isHoldfastError(error, 'OUTBOX_UNSENT')) this.#leaving.ask()
+      if (isHoldfastError(error, 'OUTBOX_UNSENT')) this.#leaving.ask(true)
       else this.showProblem(error)
     })
   }
 
   #forget(): void {
     this.#composer.clear()
+    this.#list.forget()
     this.#leaving.hide()
     this.#problem.hide()
   }

@@ -173,6 +173,41 @@ export function presenceOf({ phase, online }: Pick<State, 'phase' | 'online'>): 
   }
 }
 
+/** What a visitor can do about each failure. What is not here says so in its own sentence, which may name a number. */
+const FAILURES: Readonly<Record<string, string>> = {
+  ATTACHMENT_REFUSED:
+    'The shop cannot take that file: it is empty, larger than allowed, or of another kind. Choose another one.',
+  OUTBOX_FULL: 'Too much is waiting to be sent already. Wait until some of it is gone, then send this again.',
+  OUTBOX_UNKNOWN: 'That message has been dealt with already, perhaps in another tab. There is nothing left to do.',
+  OUTBOX_INFLIGHT: 'That message is being sent right now. Wait a moment, then look again.',
+  CONVERSATION_OVER: 'This conversation has ended. Start a new one to write again.',
+  LINK_TIMEOUT: 'The chat did not answer in time. Try again.',
+  LINK_CLOSED: 'This page has left the chat. Reload it to come back.',
+  EPOCH_CHANGED: 'Somebody else is here by now. Reload the page to begin anew.',
+  PROTOCOL_MISMATCH: 'There is a newer version of this page. Reload it.',
+  STORE_FULL: 'This device has no room left. The chat goes on; make room, so that it is still there after a reload.',
+  STORE_FAILED: 'This browser cannot keep the chat just now. It goes on for as long as this page is open.',
+  STORE_CORRUPT: 'Something kept on this device could not be read and was left out. The chat goes on without it.',
+  SERVICE_UNREACHABLE: 'The shop cannot be reached just now. There is nothing to do: the chat tries again by itself.',
+  SERVICE_BAD_RESPONSE:
+    'Something else answered in the shop’s place, perhaps the sign-in page of a network. Look there; the chat tries again.',
+}
+
+/** What went wrong, and what to do about it. */
+export function problemOf(error: unknown): string {
+  const { code, message } = Object(error) as { readonly code?: unknown; readonly message?: unknown }
+  const known = typeof code === 'string' && Object.hasOwn(FAILURES, code) ? FAILURES[code] : undefined
+  return known ?? (typeof message === 'string' && message !== '' ? message : 'Something went wrong. Try again.')
+}
+
+const QUOTE_LENGTH_MAX = 22
+
+/** The beginning of what was said, in one line. */
+export function quote(text: string): string {
+  const letters = [...text.replaceAll(/\s+/g, ' ').trim()]
+  return `“${letters.length > QUOTE_LENGTH_MAX ? `${letters.slice(0, QUOTE_LENGTH_MAX).join('')}…` : letters.join('')}”`
+}
+
 /** A file, with its size as a person would say it. */
 export function fileWords({ name, size }: { readonly name: string; readonly size: number }): string {
   const kb = size / 1024

@@ -2,7 +2,7 @@
 // so what survives a reload, and what a second tab shows, is what holdfast kept.
 
 import type { Chat } from 'holdfast'
-import { art, byId, h, ICONS, icon, reconcile, setText } from '../dom.ts'
+import { art, byId, h, ICONS, icon, keepFocus, reconcile, setText } from '../dom.ts'
 import { type Basket, centsOf, changeQuantity, countOf, fromAttributes, toAttributes } from './basket.ts'
 import { euros, productOf } from './products.ts'
 
@@ -13,7 +13,7 @@ export interface Cart {
   connect(context: Chat['context']): void
 }
 
-export function makeCart(onProblem: (text: string) => void): Cart {
+export function makeCart(onProblem: (error: unknown) => void): Cart {
   let basket: Basket = new Map()
   let context: Chat['context'] | undefined
 
@@ -32,7 +32,7 @@ export function makeCart(onProblem: (text: string) => void): Cart {
       if (cart_items === null || cart_value === null) await to.remove('cart_items', 'cart_value')
       else await to.set({ cart_items, cart_value })
     } catch (error) {
-      onProblem(error instanceof Error ? error.message : 'The cart could not be kept.')
+      onProblem(error)
       refresh()
     }
   }
@@ -66,6 +66,8 @@ function makeDialog(change: (id: string, by: number) => void): { render(basket: 
   const sum = h('p', { class: 'total', 'aria-live': 'polite' }, h('span', {}, 'Together'), total)
   const close = h('button', { class: 'close', type: 'button', 'aria-label': 'Close the cart' }, icon(ICONS.close))
   close.addEventListener('click', () => dialog.close())
+  // The last one of a thing takes its line with it.
+  keepFocus(dialog, () => [...dialog.querySelectorAll<HTMLElement>('.stepper button'), close])
   opener.addEventListener('click', () => dialog.showModal())
   // A click on the backdrop is a click on the dialog itself, outside of everything in it.
   dialog.addEventListener('click', (event) => event.target === dialog && dialog.close())

@@ -2,6 +2,7 @@
 // widget and the shop to show what is.
 
 import type { State } from 'holdfast'
+import { quote } from '../chat/words.ts'
 
 export interface Happening {
   readonly tone: 'good' | 'busy' | 'bad' | 'plain'
@@ -10,7 +11,6 @@ export interface Happening {
 
 type Message = State['messages'][number]
 
-const QUOTE_LENGTH_MAX = 22
 const TONE_OF_PHASE: Partial<Record<State['phase'], Happening['tone']>> = {
   live: 'good',
   reconnecting: 'busy',
@@ -80,11 +80,6 @@ function contexts(before: State['context'], after: State['context']): Happening[
 /** The same message has its key from the start, and an id later. */
 function find(messages: readonly Message[], { key, id }: Message): Message | undefined {
   return messages.find((one) => (key !== undefined && one.key === key) || (id !== undefined && one.id === id))
-}
-
-function quote(text: string): string {
-  const letters = [...text.replaceAll(/\s+/g, ' ').trim()]
-  return `“${letters.length > QUOTE_LENGTH_MAX ? `${letters.slice(0, QUOTE_LENGTH_MAX).join('')}…` : letters.join('')}”`
 }
 
 const plain = (text: string): Happening => ({ tone: 'plain', text })

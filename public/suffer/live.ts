@@ -175,7 +175,7 @@ function showEntries(entries: HTMLElement, items: Awaited<ReturnType<Chat['outbo
     entries,
     items.slice(0, ENTRIES_SHOWN_MAX),
     ({ key }) => key,
-    () => h('li', {}, h('span'), h('b')),
+    () => h('li', {}, h('span', { dir: 'auto' }), h('b')),
     (row, { text, status }) => {
       setText(row.children[0] as Element, text)
       setText(row.children[1] as Element, STATUS_WORDS[status] ?? status)

@@ -42,7 +42,7 @@ export function makeSufferPanel(): SufferPanel {
   return {
     connect(chat) {
       live.connect(chat)
-      chat.on('problem', ({ code }) => timeline.add({ tone: 'bad', text: `Problem: ${code}` }))
+      chat.on('problem', ({ code, message }) => timeline.add({ tone: 'bad', text: `Problem: ${code}. ${message}` }))
     },
     render(state) {
       live.render(state)

@@ -17,7 +17,7 @@ import {
   withSeen,
   withTyping,
 } from '../../public/agent/model.ts'
-import { bannerOf, deliveryOf, fileWords, presenceOf, steadyPhase } from '../../public/chat/words.ts'
+import { bannerOf, deliveryOf, fileWords, presenceOf, problemOf, quote, steadyPhase } from '../../public/chat/words.ts'
 import {
   type Basket,
   centsOf,
@@ -99,6 +99,26 @@ test('[DM3] what a token has left is a countdown, or days', () => {
 })
 
 describe('the words of the widget', () => {
+  test.each([
+    { code: 'ATTACHMENT_REFUSED', says: /Choose another one\.$/ },
+    { code: 'OUTBOX_FULL', says: /send this again\.$/ },
+    { code: 'LINK_TIMEOUT', says: /Try again\.$/ },
+    { code: 'PROTOCOL_MISMATCH', says: /Reload it\.$/ },
+    { code: 'EPOCH_CHANGED', says: /Reload the page/ },
+    { code: 'SERVICE_BAD_RESPONSE', says: /Look there/ },
+    { code: 'STORE_FULL', says: /make room/ },
+  ])('[DM52] $code is told as what the visitor can do', ({ code, says }) => {
+    expect(problemOf(Object.assign(new Error('The worker gave 0 bytes.'), { code }))).toMatch(says)
+  })
+
+  test('[DM52] a sentence that names its numbers is shown as it is; what is no error has a sentence, too', () => {
+    const long = Object.assign(new Error('The message has 5000 characters.'), { code: 'MESSAGE_TOO_LONG' })
+    expect(problemOf(long)).toBe('The message has 5000 characters.')
+    expect(problemOf(undefined)).toBe('Something went wrong. Try again.')
+    expect(problemOf(Object.assign(new Error('Odd.'), { code: 'toString' }))).toBe('Odd.')
+    expect(quote(`a\n b ${'😀'.repeat(30)}`)).toBe(`“a b ${'😀'.repeat(18)}…”`)
+  })
+
   const statuses = ['queued', 'inflight', 'acked', 'delivered', 'read', 'dead', 'stale', 'parked'] as const
 
   test('[DM3] every delivery state has words of its own', () => {
