@@ -149,7 +149,7 @@ export interface Chat {
    * @example
    * const older = await chat.history({ before: page[0].seq }) // until it is empty
    */
-  readonly history: (page?: { readonly before?: number; readonly limit?: number }) => Promise<readonly Message[]>
+  readonly history: (page?: { readonly before?: number; readonly limit?: number }) => Promise<Message[]>
 
   /** Call it at every key press: the other side is told at most every 5 s, and 5 s after the last one that it ended. */
   readonly typing: () => void

@@ -165,7 +165,7 @@ export class Client implements Chat {
     const { before, limit = 50 } = page
     const areWhole = isCount(limit) && Number.isInteger(before ?? 0)
     demand(areWhole, '`before` and `limit` must be whole, `limit` not below 0.')
-    return this.#call({ type: 'history', limit, ...(before !== undefined && { before }) })
+    return [...(await this.#call({ type: 'history', limit, ...(before !== undefined && { before }) }))]
   }
 
   readonly typing = (): void => this.#typing.press()

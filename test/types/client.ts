@@ -15,7 +15,7 @@ export const right = [
     }),
   () => chat.send('hello'),
   () => chat.send({ text: 'hello', metadata: { page: '/', items: 2, vip: false } }),
-  () => chat.history(),
+  async () => (await chat.history({ limit: 20 })).reverse(),
   () => chat.context.remove('a', 'b'),
   () => chat.on('delivery', ({ key, status, code }) => [key, status === 'cancelled', code?.length]),
   () => chat.logout({ unsent: 'send' }),

@@ -295,6 +295,9 @@ describe('messages', () => {
     await visitor.say(conversation, 'm6')
     expect((await again()).status).toBe(200)
 
+    const start = await visitor.list(conversation.id, '?afterId=&limit=2')
+    expect(start.body.messages.map(({ seq }: { seq: number }) => seq)).toEqual([1, 2])
+
     const other = new Visitor(service)
     const theirs = await other.say(await other.begin(), 'x')
     for (const afterId of ['nonsense', theirs.body.id]) {
