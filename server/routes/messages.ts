@@ -144,9 +144,10 @@ async function list(
   const caller = c.get('caller')
   const conversation = await parts.store.conversations.row(conversationId)
   if (conversation === undefined || !mayEnter(caller, conversation)) return problem(c, 'unknown-conversation')
-  const isCursor = query.afterId === undefined || /^[\w.:~-]{1,100}$/.test(query.afterId)
-  if (!isCursor) return problem(c, 'resync')
-  const afterSeq = query.afterId === undefined ? 0 : await parts.store.messages.seqOf(conversationId, query.afterId)
+  // A client that has nothing yet may name that as its cursor: `?afterId=&limit=50`.
+  const afterId = query.afterId || undefined
+  if (afterId !== undefined && !/^[\w.:~-]{1,100}$/.test(afterId)) return problem(c, 'resync')
+  const afterSeq = afterId === undefined ? 0 : await parts.store.messages.seqOf(conversationId, afterId)
   if (afterSeq === undefined) return problem(c, 'resync')
   // Computed from the conversation's row, so that an unchanged page costs no look at the messages.
   const etag = `W/"${conversationId}.${conversation.lastSeq}.${placeOf(conversation.marks)}.${afterSeq}.${query.limit}"`
@@ -157,7 +158,7 @@ async function list(
   return c.json(
     {
       messages: page.map((message) => messageWire(message, caller)),
-      nextAfterId: page.at(-1)?.id ?? query.afterId ?? null,
+      nextAfterId: page.at(-1)?.id ?? afterId ?? null,
       lastSeq,
       marks: conversation.marks,
     },
