@@ -12,7 +12,7 @@ import { attach } from './engine-attach.ts'
 import { Gathering } from './engine-gather.ts'
 import { part } from './engine-part.ts'
 import type { Ports } from './engine-ports.ts'
-import { dated, isLack, LATE, NO_SOURCE, TAKEN, type Token, Tokens } from './engine-tokens.ts'
+import { dated, isLack, LATE, NO_SOURCE, TAKEN, Tokens } from './engine-tokens.ts'
 
 export class Performer {
   readonly stream: Stream
@@ -85,29 +85,27 @@ export class Performer {
         return this.#connect(action, slots)
       case 'send': {
         const token = await this.tokens.of(slots)
-        if (!isLack(token)) return this.#send(action, slots, token)
-        const { lane, claim } = action
-        const { generation } = slots.lease
-        return report({ type: 'sent', lane, claim, outcome: token, generation, conversationId })
+        if (!isLack(token)) return this.#send(action, slots, token.value)
+        return report({ type: 'sent', lane: action.lane, ...cameOf<null>(slots, action, token) })
       }
       case 'attach':
         return this.#attach(action, slots)
-      case 'make':
-        return this.#call(slots, action, 'made', (token) =>
-          platform.make({ ...action, key: action.claim.key, token, former }),
-        )
-      case 'push':
-        return this.#call(slots, action, 'pushed', (token) => platform.push({ ...action, token, conversationId }))
-      case 'mark':
-        return this.#call(
-          slots,
-          action,
-          'marked',
-          async (token) => (await platform.mark?.({ ...action, token })) ?? TAKEN,
-        )
+      case 'make': {
+        const ask = (token: string) => platform.make({ ...action, key: action.claim.key, token, former })
+        return report({ type: 'made', ...(await this.#call(slots, action, ask)) })
+      }
+      case 'push': {
+        const ask = (token: string) => platform.push({ ...action, token, conversationId })
+        return report({ type: 'pushed', ...(await this.#call(slots, action, ask)) })
+      }
+      case 'mark': {
+        const ask = async (token: string) => (await platform.mark?.({ ...action, token })) ?? TAKEN
+        return report({ type: 'marked', seq: action.seq, ...(await this.#call(slots, action, ask)) })
+      }
       case 'backfill': {
         const tokens = await this.#others(slots)
-        return this.#call(slots, action, 'backfilled', (token) => this.#calls.backfill({ ...action, token, ...tokens }))
+        const ask = (token: string) => this.#calls.backfill({ ...action, token, ...tokens })
+        return report({ type: 'backfilled', ...(await this.#call(slots, action, ask)) })
       }
     }
   }
@@ -132,19 +130,11 @@ export class Performer {
     return outcome
   }
 
-  /** Calls with the token of the session, and reports what came of it beside what was asked for. */
-  async #call(
-    slots: Slots,
-    action: Action & { readonly claim: Claim },
-    type: 'made' | 'pushed' | 'marked' | 'backfilled',
-    ask: (token: string) => Promise<Outcome<unknown>>,
-  ): Promise<void> {
+  /** Calls with the token of the session, and says what came of it. */
+  async #call<T>(slots: Slots, action: Claimed, ask: (token: string) => Promise<Outcome<T>>) {
     const token = await this.tokens.of(slots)
     const held = this.#isLate(action.claim) ? LATE : token
-    const outcome = isLack(held) ? held : dated(await ask(held.value), slots)
-    const { generation } = isLack(token) ? slots.lease : token
-    const conversationId = slots.session.conversation?.id ?? ''
-    this.#report({ conversationId, ...action, type, outcome, generation } as Input)
+    return cameOf<T>(slots, action, isLack(held) ? held : dated(await ask(held.value), slots))
   }
 
   /** What the further leases hold. One whose token was in the memory of a former worker has to be fetched again. */
@@ -226,14 +216,12 @@ export class Performer {
   }
 
   /** A run: one after the other, up to the first that fails for another reason than itself. */
-  async #send(
-    { lane, claim, entries, attributes }: SendAction,
-    slots: Slots,
-    { value, generation }: Token,
-  ): Promise<void> {
+  async #send(action: SendAction, slots: Slots, token: string): Promise<void> {
+    const { lane, claim, entries, attributes } = action
     const { conversation, epoch } = slots.session
     if (conversation === null) return
     const conversationId = conversation.id
+    const { generation } = slots.lease
     let end: Outcome<null> = { ok: true, value: null }
     this.#gathering.runs += 1
     for (const { key, text, metadata, attachments } of entries) {
@@ -241,7 +229,7 @@ export class Performer {
       if (this.#epoch !== epoch) break
       const message = metadata === undefined ? { key, text } : { key, text, metadata }
       const files = attachments && { attachments: attachments.flatMap(({ id }) => id ?? []) }
-      const request = { token: value, conversation, message, ...files, ...(attributes && { attributes }) }
+      const request = { token, conversation, message, ...files, ...(attributes && { attributes }) }
       const outcome = this.#isLate(claim) ? LATE : await this.#calls.send(request)
       if (outcome.ok) {
         this.#gathering.add({ type: 'acked', key, conversationId, generation, ...outcome.value })
@@ -254,7 +242,7 @@ export class Performer {
     }
     this.#gathering.runs -= 1
     this.#gathering.flush()
-    if (this.#epoch === epoch) this.#report({ type: 'sent', lane, claim, outcome: end, generation, conversationId })
+    if (this.#epoch === epoch) this.#report({ type: 'sent', lane, ...cameOf(slots, action, end) })
   }
 
   async #attach(action: AttachAction, slots: Slots): Promise<void> {
@@ -266,8 +254,7 @@ export class Performer {
     const isLate = () => this.#isLate(claim)
     const deps = { ...this.#ports, ...this.#calls, conversationId, submit: this.#submit, isCurrent, isLate }
     const outcome = isLack(token) ? token : await attach(action, { ...deps, token: token.value })
-    const { generation } = isLack(token) ? slots.lease : token
-    if (isCurrent()) this.#report({ type: 'sent', lane, claim, outcome, generation, conversationId })
+    if (isCurrent()) this.#report({ type: 'sent', lane, ...cameOf(slots, action, outcome) })
   }
 
   /** The stream follows the state: let go when nobody wants it, swap the token when there is a newer one. */
@@ -289,3 +276,13 @@ export class Performer {
 
 /** The refresh token is not ours to see: a cookie holds it. What is in memory only could not be refreshed after a stop. */
 export const isBroker = ({ vault }: Pick<Ports, 'vault'>): boolean => vault.mode !== 'persistent'
+
+type Claimed = { readonly claim: Claim }
+
+/** Which try it was of, with which token and about which conversation. */
+const cameOf = <T>({ lease: { generation }, session }: Slots, { claim }: Claimed, outcome: Outcome<T>) => ({
+  claim,
+  outcome,
+  generation,
+  conversationId: session.conversation?.id ?? '',
+})

@@ -137,7 +137,8 @@ export const NO_SOURCE = {
 
 /** Nothing was sent, and nothing is known of the network. */
 export const LATE: Lack = {
-  ...VAULT_FAILED,
+  ok: false,
+  verdict: 'retry-at',
   code: 'SERVICE_UNREACHABLE',
   reason: 'Late.',
   isUnsent: true,
