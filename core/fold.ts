@@ -106,6 +106,13 @@ function reached(draft: Draft, generation: number): void {
 
 const later = (claim: Claim, failure: Failure) => ({ claim, retryAfterMs: failure.retryAfterMs ?? 0 })
 
+/** Said once for a row of failures, so that a site learns why nothing comes, and is not told every few seconds. */
+function tellFirst({ slots, problems }: Draft, claim: Claim, outcome: Failure, isFinal = false): void {
+  const isFirst = claim.count === 1 || slots.session.isUntold
+  if (isFinal || (isFirst && !outcome.isUnsent)) problems.push(problemOf(outcome))
+  slots.session = { ...slots.session, isUntold: isFirst && outcome.isUnsent }
+}
+
 function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'opened' }): void {
   if (!answers(draft.slots.session.opening, claim)) return
   if (outcome.ok) {
@@ -119,12 +126,9 @@ function opened(draft: Draft, { claim, outcome, generation }: Input & { type: 'o
   if (outcome.verdict === 'auth-required') lease(draft, { type: 'denied', code: outcome.code })
   else learn(draft, outcome, generation)
   const isFinal = outcome.verdict === 'refuse'
-  // Said once for a row of failures, so that a site learns why nothing comes, and is not told every few seconds.
-  const isFirst = claim.count === 1 || draft.slots.session.isUntold
-  if (isFinal || (isFirst && !outcome.isUnsent)) draft.problems.push(problemOf(outcome))
+  tellFirst(draft, claim, outcome, isFinal)
   if (isFinal) session(draft, { type: 'open-refused', claim, code: outcome.code })
   else session(draft, { type: 'open-failed', ...later(claim, outcome) })
-  draft.slots.session = { ...draft.slots.session, isUntold: isFirst && outcome.isUnsent }
 }
 
 function parted(draft: Draft, { claim, outcome }: Input & { type: 'parted' }): void {
@@ -143,7 +147,7 @@ function refreshed(draft: Draft, { claim, outcome, lease: name }: Input & { type
   if (outcome.isUnreachable) session(draft, { type: 'reached', isOnline: false })
   const { code, isForgotten = false } = outcome
   // Nobody else waits for it: a site learns here why its tokens are not taken.
-  if (name !== undefined && claim.count === 1) draft.problems.push(problemOf(outcome))
+  if (name !== undefined) tellFirst(draft, claim, outcome)
   // What the first token came from is asked again: for the session's own that is opening.
   if (isForgotten && name === undefined) session(draft, { type: 'session-lost' })
   if (outcome.verdict === 'auth-required') lease(draft, { type: 'refresh-refused', claim, code, isForgotten }, name)

@@ -34,7 +34,7 @@ export interface Session {
   readonly isNewWanted: boolean
   /** Open or resume: is what is stored still alive? */
   readonly opening: Attempt
-  /** No try of it has left yet: of the first that fails a site is told. */
+  /** No try to open it, or to get a further token, has left yet: of the first that fails a site is told. */
   readonly isUntold?: boolean | undefined
   readonly making: Attempt
   /** What the running or waiting attempt to make a conversation asks for. */

@@ -123,6 +123,36 @@ describe('a try that could not leave in its time', () => {
   })
 })
 
+describe('the token of a further lease', () => {
+  test.each([
+    { next: 'comes', answer: { ok: true, value: { accessToken: 'api', expiresInMs: MINUTE } }, told: [] },
+    { next: 'fails', answer: failure('retry'), told: ['SERVICE_UNREACHABLE'] },
+  ] as const)('[LE46] a try that was held up is told to nobody: the next one $next', async ({ answer, told }) => {
+    const { disk } = await liveRig()
+    let tries = 0
+    const refresh = async () => {
+      tries += 1
+      return answer
+    }
+    const next = rig({ disk, incarnation: 'w2', sources: { api: { kind: 'reissue', refresh } } })
+    const turn = disk.store.turn.bind(disk.store)
+    let isHeldUp = false
+    disk.store.turn = async (wanted, decide) => {
+      const said = await turn(wanted, decide)
+      if (isHeldUp || !/"type":"refresh".*"lease":"api"/.test(JSON.stringify(said))) return said
+      isHeldUp = true
+      next.clock.time += MINUTE
+      return said
+    }
+    await next.pull()
+    await drained()
+    expect([isHeldUp, tries]).toEqual([true, 0])
+    await next.clock.advance(MINUTE)
+    expect(tries).toBeGreaterThan(0)
+    expect(problemsOf(next)).toEqual(told)
+  })
+})
+
 describe('an opening whose token is gone by the time it leaves', () => {
   const opens = (one: Rig) => calls(one, 'open').map((line) => line.replace(/key-\S+/, 'key'))
 
