@@ -7,10 +7,12 @@ import { openTab, reconnect, type Tab } from './tab.ts'
 const HOST = 'insecure.test'
 
 test.use({
-  launchOptions: async ({ launchOptions }, use) => {
+  launchOptions: async ({ launchOptions, browserName }, use) => {
     await use({
       ...launchOptions,
-      args: [...(launchOptions.args ?? []), `--host-resolver-rules=MAP ${HOST} 127.0.0.1`],
+      ...(browserName === 'firefox'
+        ? { firefoxUserPrefs: { ...launchOptions.firefoxUserPrefs, 'network.dns.localDomains': HOST } }
+        : { args: [...(launchOptions.args ?? []), `--host-resolver-rules=MAP ${HOST} 127.0.0.1`] }),
     })
   },
 })
