@@ -106,22 +106,23 @@ export function reduce(outbox: Outbox, input: OutboxInput, env: Env): Change {
     case 'enqueued':
       return append(outbox, input, env)
     case 'settled':
-      return { state: progress(remove(outbox, input.entry), input.entry, env), drop: input.entry }
+      return { state: progress(remove(outbox, input.entry), input.entry.lane, env), drop: input.entry }
     case 'cancelled':
       if (isClaimed(outbox, input.entry)) return { state: outbox, refusal: INFLIGHT }
       return { state: remove(outbox, input.entry), drop: input.entry }
     case 'refused': {
       const { state, put } = setAside(outbox, input.entry, 'dead', input.code, input.reason)
-      return put === undefined ? { state } : { state: progress(state, input.entry, env), put }
+      return put === undefined ? { state } : { state: progress(state, input.entry.lane, env), put }
     }
     case 'retried':
       return retry(outbox, input.entry, input.lane, env)
-    case 'send-failed':
-      return {
-        state: onLane(outbox, input.lane, (lane) => ({
-          attempt: fail(lane.attempt, input.claim, env, input.retryAfterMs),
-        })),
-      }
+    case 'send-failed': {
+      const state = onLane(outbox, input.lane, (lane) => ({
+        attempt: fail(lane.attempt, input.claim, env, input.retryAfterMs),
+      }))
+      // The echoes came first: all that it carried has arrived, and what comes next need not wait for it.
+      return { state: laneOf(state, input.lane).size > 0 ? state : progress(state, input.lane, env) }
+    }
     case 'run-ended':
       return {
         state: onLane(outbox, input.lane, (lane) => (isRunning(lane.attempt, input.claim) ? { attempt: IDLE } : {})),
@@ -175,10 +176,10 @@ function remove(outbox: Outbox, entry: Entry): Outbox {
 }
 
 /** The platform answered: the lane may go on as soon as it lets us, and its next failure backs off from the start. */
-function progress(outbox: Outbox, entry: Entry, env: Env): Outbox {
-  const { attempt } = laneOf(outbox, entry.lane)
+function progress(outbox: Outbox, lane: string, env: Env): Outbox {
+  const { attempt } = laneOf(outbox, lane)
   if (attempt.status !== 'waiting') return outbox
-  return withLane(outbox, entry.lane, { attempt: hurry({ ...attempt, count: 0 }, env.now) })
+  return withLane(outbox, lane, { attempt: hurry({ ...attempt, count: 0 }, env.now) })
 }
 
 export function setAside(outbox: Outbox, entry: Entry, status: 'dead' | 'stale', code: string, reason: string): Change {

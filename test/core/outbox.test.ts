@@ -125,6 +125,24 @@ describe('settling', () => {
     }
   })
 
+  test.each([
+    { retryAfterMs: 0, retryAt: NOW },
+    { retryAfterMs: MINUTE, retryAt: NOW + MINUTE },
+  ])(
+    '[OB6] a try that fails behind the echoes of all that it carried is one: $retryAfterMs',
+    ({ retryAfterMs, retryAt }) => {
+      const echoed = reduce(
+        holding([entry(1)], { ...running, count: 7 }, 1),
+        { type: 'settled', entry: entry(1) },
+        env(),
+      )
+      const failed = { type: 'send-failed', lane: '1', claim: { key: running.key, count: 7 }, retryAfterMs } as const
+      expect(laneOf(reduce(echoed.state, failed, env()).state, '1').attempt).toMatchObject({ count: 0, retryAt })
+      const left = holding([entry(1)], { ...running, count: 7 }, 1)
+      expect(laneOf(reduce(left, failed, env()).state, '1').attempt).toMatchObject({ count: 7 })
+    },
+  )
+
   test('[OB6] a cancel is no progress: the lane waits as before', () => {
     const { state, drop } = reduce(
       holding([entry(1), entry(2)], wished, 2),
