@@ -279,6 +279,10 @@ function stream(draft: Draft, { report, generation, conversationId }: Input & { 
       return draft.told?.(draft, report, conversationId)
     case 'signed-out':
       return void logout(draft, 'discard')
+    case 'expired':
+      return reject(draft, { generation })
+    case 'reauthed':
+      return reached(draft, generation)
     case 'ended': {
       const { claim, verdict, reason, code = 'SERVICE_UNREACHABLE', retryAfterMs = 0, lease: name } = report
       const { isForgotten = false, isUnreachable = false } = report
@@ -288,8 +292,7 @@ function stream(draft: Draft, { report, generation, conversationId }: Input & { 
       if (name !== undefined) return reject(draft, { generation: leaseOf(draft.slots, name).generation, lease: name })
       if (verdict === 'refuse') {
         draft.slots.session = { ...draft.slots.session, refusal: code }
-        draft.problems.push(problemOf({ code, reason }))
-        return
+        return void draft.problems.push(problemOf({ code, reason }))
       }
       return learn(draft, { ok: false, verdict, code, reason, isForgotten, isUnreachable }, generation, conversationId)
     }

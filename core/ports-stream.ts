@@ -35,6 +35,10 @@ export type StreamEvent =
   | { readonly type: 'cleared' }
   /** The visitor was signed out elsewhere: nothing of the identity may stay. */
   | { readonly type: 'signed-out' }
+  /** The token of an open connection is taken no more, and there is a moment left to bring another. */
+  | { readonly type: 'expired' }
+  /** The token that was brought is taken. */
+  | { readonly type: 'reauthed' }
   | { readonly type: 'pong'; readonly id: string }
   | { readonly type: 'ping'; readonly id: string }
   /** The connection is over, for whatever reason. Nothing follows. */

@@ -81,8 +81,13 @@ async function everyFault(browser: Browser, page: Page, url: string, hasTokens =
   await expectSent(page, 'three')
   await expect(page.getByRole('button', { name: 'Cut the answer' })).toBeVisible()
 
-  if (hasTokens) await press(page, 'Expire the token')
-  else await expect(page.getByRole('button', { name: 'Expire the token' })).toBeDisabled()
+  if (hasTokens) {
+    const seen = await page.locator('.timeline').getByText('Phase: live →').count()
+    await press(page, 'Expire the token')
+    // The newest is above: a token that was asked for after the press.
+    await expect(page.locator('.timeline li').first()).toHaveText(/Lease: a new token$/)
+    await expect(page.locator('.timeline').getByText('Phase: live →')).toHaveCount(seen)
+  } else await expect(page.getByRole('button', { name: 'Expire the token' })).toBeDisabled()
   await say(page, 'four')
   await expectSent(page, 'four')
 

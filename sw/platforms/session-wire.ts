@@ -178,7 +178,18 @@ function marksOf(body: unknown) {
 
 /** A frame in our words. Nothing for what is unknown, misshapen, or about another conversation. */
 export function eventOf(frame: unknown, conversationId: string): StreamEvent | undefined {
-  const { type, id, on, role, afterMs, message, conversation, lastSeq, conversationId: about } = Object(frame) as Shape
+  const {
+    type,
+    id,
+    on,
+    role,
+    afterMs,
+    message,
+    conversation,
+    lastSeq,
+    code,
+    conversationId: about,
+  } = Object(frame) as Shape
   switch (type) {
     case 'ready':
       return typeof lastSeq === 'number' ? { type, headSeq: lastSeq } : undefined
@@ -202,7 +213,11 @@ export function eventOf(frame: unknown, conversationId: string): StreamEvent | u
       return { type, id: textOf(id) }
     case 'reconnect':
       return closedBy(503, undefined, clampMs(Number(textOf(afterMs))) ?? 0)
+    case 'reauthed':
+      return { type }
     case 'error':
+      // For a moment the service waits for another token; else its close says so.
+      if (code === 'token-expired') return { type: 'expired' }
       // Other codes complain about one frame; where the stream ends by them, its close says so.
       return judge('', 499, frame).code === STRANGE ? undefined : closedBy(499, frame)
   }

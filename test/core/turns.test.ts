@@ -355,6 +355,34 @@ describe('tokens', () => {
     expect([play.slots.session.stream.isOpen, phase(play), play.types()]).toEqual([true, 'live', []])
   })
 
+  test('[LE47] a token that is called back under an open stream is refreshed, and the stream stays', async () => {
+    const play = await live()
+    for (let round = 1; round <= 5; round++) {
+      await play.heard({ type: 'expired' })
+      // The next turn writes it down durably before it asks.
+      await play.again()
+      expect([play.types(), phase(play)]).toEqual([['refresh'], 'live'])
+      await play.turn(refreshed(play))
+      expect([play.slots.session.stream.isOpen, phase(play), play.types()]).toEqual([true, 'live', []])
+      // What was said of the token before is late.
+      const generation = play.slots.lease.generation - 1
+      await play.turn({ type: 'stream', report: { type: 'expired' }, generation, conversationId: 'c1' })
+      expect(play.types()).toEqual([])
+      await play.heard({ type: 'reauthed' })
+    }
+  })
+
+  test('[LE47] tokens that are brought and never taken end the lease', async () => {
+    const play = await live()
+    for (let round = 1; play.slots.lease.status !== 'lost'; round++) {
+      expect(round).toBeLessThan(6)
+      await play.heard({ type: 'expired' })
+      await play.again()
+      if (play.types().includes('refresh')) await play.turn(refreshed(play))
+    }
+    expect(phase(play)).toBe('auth-required')
+  })
+
   test.each([
     { outcome: UNREACHABLE, status: 'held' },
     { outcome: failure('retry-at', { retryAfterMs: MINUTE }), status: 'held' },

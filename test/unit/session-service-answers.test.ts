@@ -282,7 +282,6 @@ describe('shapes', () => {
     { type: 'state', conversation: { id: 'd', state: 'active', version: 1, customAttributes: {} } },
     { type: 'typing', on: true, role: 'customer' },
     { type: 'event', event: { type: 'joined' } },
-    { type: 'reauthed', expiresAt: 1 },
     { type: 'error' },
     { type: 'error', code: 'invalid-frame' },
   ])('[PL21] the frame %j says nothing', (frame) => {
@@ -320,7 +319,6 @@ describe('shapes', () => {
   })
 
   test.each([
-    { frame: { type: 'error', code: 'token-expired' }, verdict: 'refresh' },
     { frame: { type: 'error', code: 'invalid-token' }, verdict: 'refresh' },
     { frame: { type: 'error', code: 'session-revoked' }, verdict: 'refresh' },
     { frame: { type: 'error', code: 'unknown-conversation' }, verdict: 'read-only' },
@@ -331,6 +329,13 @@ describe('shapes', () => {
     { frame: { type: 'reconnect', afterMs: 9e15 }, verdict: 'retry-at', retryAfterMs: DAY_MS },
   ])('[PL22] the frame $frame ends a connection: $verdict', ({ frame, ...ending }) => {
     expect(eventOf(frame, 'c')).toMatchObject({ type: 'closed', ...ending })
+  })
+
+  test.each([
+    { frame: { type: 'error', code: 'token-expired' }, type: 'expired' },
+    { frame: { type: 'reauthed', expiresAt: 1 }, type: 'reauthed' },
+  ])('[LE47] the frame $frame is about the token of a connection that stays open', ({ frame, type }) => {
+    expect(eventOf(frame, 'c')).toEqual({ type })
   })
 
   test.each([
