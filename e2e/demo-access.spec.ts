@@ -4,6 +4,7 @@ import {
   answer,
   choose,
   expectSent,
+  FOUND_MS,
   fieldOf,
   markOf,
   messageOf,
@@ -62,7 +63,8 @@ test('[DM50] what was said before is not read out again; what comes is, and that
   await press(agent, 'Close')
   await expect(agent.getByText('This conversation is closed.')).toBeVisible()
   await press(page, 'Come back')
-  await expect(page.getByRole('status').filter({ hasText: /^“too late” Not sent: / })).toHaveCount(1)
+  const trouble = page.getByRole('status').filter({ hasText: /^“too late” Not sent: / })
+  await expect(trouble).toHaveCount(1, { timeout: FOUND_MS })
 })
 
 test('[DM51] what vanishes hands the focus on: in the chat, in the cart, at the desk', async ({
