@@ -94,10 +94,12 @@ export function makeLeaving(choose: (unsent: Unsent) => void): Leaving {
   const plain = button('Yes, sign out', answer('refuse'))
   const send = button('Send it, then sign out', answer('send'))
   const discard = button('Discard it', answer('discard'))
+  const stay = button('Stay', hide)
+  stay.classList.add('quiet')
   const element = h(
     'div',
     { class: 'banner leaving', role: 'alertdialog', 'aria-label': 'Sign out', 'data-tone': 'warn', hidden: true },
-    ...[text, plain, send, discard, button('Stay', hide)],
+    ...[text, plain, send, discard, stay],
   )
   element.addEventListener('keydown', (event) => {
     if (event.key !== 'Escape') return
