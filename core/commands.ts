@@ -26,15 +26,16 @@ const replyTo = ({ refusal }: OutboxChange): Reply => (refusal === undefined ? D
 
 export function command(draft: Draft, input: Commanded, limits: Limits): Reply {
   const { command: change, epoch } = input
+  const { session } = draft.slots
   // A logout that is repeated, its answer lost, finds what it wanted.
-  const isDone = change.type === 'logout' && draft.slots.session.isSignedOut
-  if (epoch !== '' && epoch !== draft.slots.session.epoch && !isDone) {
+  const isDone = change.type === 'logout' && (session.isSignedOut || isLeft(session, change.key))
+  if (epoch !== '' && epoch !== session.epoch && !isDone) {
     return refuse(
       'EPOCH_CHANGED',
       'Another identity is signed in by now: this tab must read the state again before it may change it.',
     )
   }
-  if (draft.slots.session.isSignedOut && (change.type === 'set-context' || change.type === 'start-new'))
+  if (session.isSignedOut && (change.type === 'set-context' || change.type === 'start-new'))
     return refuse('EPOCH_CHANGED', 'This visitor has signed out: connect again first.')
   switch (change.type) {
     case 'enqueue':
@@ -63,7 +64,7 @@ export function command(draft: Draft, input: Commanded, limits: Limits): Reply {
     case 'start-new':
       return startNew(draft, change, limits)
     case 'logout':
-      return logout(draft, change.unsent, input)
+      return logout(draft, change.unsent, input, change.key)
     case 'offer': {
       const { state, claim } = offer(leaseOf(draft.slots, change.lease), change.key, draft.env.now)
       putLease(draft.slots, state, change.lease)
@@ -203,10 +204,19 @@ function startNew(draft: Draft, change: Change & { type: 'start-new' }, limits: 
   return DONE
 }
 
+const isLeft = ({ leftBy }: Session, key = ''): boolean => leftBy === key
+
 /** Nothing of this identity stays. What is unsent is the site's decision, made before. */
-export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse', { will, heir }: Legacy = {}): Reply {
+export function logout(
+  draft: Draft,
+  unsent: 'send' | 'discard' | 'refuse',
+  { will, heir }: Legacy = {},
+  leftBy?: string,
+): Reply {
   const { session } = draft.slots
   if (session.isSignedOut) return DONE
+  // Whoever has begun since stays.
+  if (isLeft(session, leftBy)) return { value: true }
   if (heir !== undefined && heir !== session.joiner) return refuse('EPOCH_CHANGED', 'Another sign-in came in between.')
   const { queued, inflight, parked = 0, dead, stale } = countsIn(draft.slots)
   // What is parked cannot be sent first, and was never refused: it is not given up without a word of the site.
@@ -221,6 +231,7 @@ export function logout(draft: Draft, unsent: 'send' | 'discard' | 'refuse', { wi
   const isTold = will === undefined ? hasNobody : will === null && session.farewell === null
   forget(draft, {
     isSignedOut: true,
+    leftBy,
     farewell: isTold ? null : IDLE,
     will: will ?? session.will ?? null,
     ...(heir && heirOf(heir, draft.env.now)),

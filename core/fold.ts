@@ -79,10 +79,10 @@ function wake(draft: Draft, isOnline: boolean): void {
 }
 
 function tabs(draft: Draft, count: number | undefined, isArrival: boolean): void {
-  const { epoch, farewell, will, isSignedOut, wipe } = draft.slots.session
+  const { epoch, farewell, will, isSignedOut, wipe, leftBy } = draft.slots.session
   // After a logout the next tab that comes begins as somebody new.
   if (isArrival && isSignedOut && wipe === null && !isInherited(draft.slots.session, draft.env.now))
-    draft.slots.session = { ...newSession(epoch), farewell, will }
+    draft.slots.session = { ...newSession(epoch), farewell, will, leftBy }
   if (count !== undefined) session(draft, { type: 'tabs-changed', count })
 }
 

@@ -48,6 +48,8 @@ export interface Session {
   readonly tabs: number
   readonly isOnline: boolean
   readonly isSignedOut: boolean
+  /** Key of the logout that ended who was here before. */
+  readonly leftBy?: string | undefined
   /** The service is still to hear that a former visitor is gone. */
   readonly farewell: Attempt | null
   /** What it is told with, where no cookie says who is gone: sealed apart. */

@@ -63,7 +63,8 @@ const COMMANDS: { readonly [T in Command['type']]: (command: Shape) => boolean }
   'mark-read': () => true,
   route: (c) => isDelta(c.routing),
   'start-new': (c) => isKey(c.key) && (c.routing === undefined || isDelta(c.routing)),
-  logout: (c) => c.unsent === 'send' || c.unsent === 'discard' || c.unsent === 'refuse',
+  logout: (c) =>
+    (c.unsent === 'send' || c.unsent === 'discard' || c.unsent === 'refuse') && (c.key === undefined || isKey(c.key)),
   authenticate: (c) => typeof c.token === 'string' && c.token !== '',
   diagnose: () => true,
   offer: (c) => isKey(c.key) && isKey(c.lease),

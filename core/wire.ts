@@ -210,7 +210,7 @@ export type Command =
   | { readonly type: 'start-new'; readonly key: string; readonly routing?: Attributes }
   /** The site's signed token says who the visitor is. */
   | { readonly type: 'authenticate'; readonly token: string }
-  | { readonly type: 'logout'; readonly unsent: 'send' | 'discard' | 'refuse' }
+  | { readonly type: 'logout'; readonly unsent: 'send' | 'discard' | 'refuse'; readonly key?: string }
   | { readonly type: 'diagnose' }
   /** This tab can supply a token: the answer says for which try, or nothing if nobody needs one now. */
   | { readonly type: 'offer'; readonly key: string; readonly lease: string }

@@ -218,7 +218,7 @@ export class Client implements Chat {
     checkOptions(options)
     const { unsent = 'refuse' } = options
     demand(/^(send|discard|refuse)$/.test(unsent), "`unsent` must be 'send', 'discard' or 'refuse'.")
-    const answer = await this.#call({ type: 'logout', unsent })
+    const answer = await this.#call({ type: 'logout', unsent, key: this.#newKey() })
     await this.mirror.pull()
     return answer
   }

@@ -46,7 +46,8 @@ export async function logout(
 ): Promise<Answers['logout']> {
   if (command.unsent === 'send') await drain(leaving)
   const will = heir === undefined ? await leaving.will(await leaving.slots()) : null
-  await leaving.bury(caller, command, { will, heir })
+  // Done before, and somebody else has begun: nothing of theirs is ended.
+  if (await leaving.bury(caller, command, { will, heir })) return { verified: true }
   leaving.performer.stream.close()
   await leaving.performer.forget()
   const left = await leaving.shred()

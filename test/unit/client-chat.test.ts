@@ -370,7 +370,7 @@ describe('the other commands', () => {
       { type: 'cancel', key: 'k2' },
       { type: 'edit', key: 'k3', message: { key, text: 'better' } },
       { type: 'start-new', key: expect.stringMatching(UUID_7), routing: { queue: 'sales' } },
-      { type: 'logout', unsent: 'refuse' },
+      { type: 'logout', unsent: 'refuse', key: expect.stringMatching(UUID_7) },
     ])
   })
 

@@ -8,8 +8,8 @@ import { HOUR, MINUTE, SECOND, UNREACHABLE } from '../core/fixtures.ts'
 import { drained, liveRig, plainGrant, type Rig, rig } from './engine-fixtures.ts'
 
 describe('who is gone', () => {
-  const leave = async (one: Rig): Promise<unknown> => {
-    const leaving = one.run({ type: 'logout', unsent: 'discard' })
+  const leave = async (one: Rig, key = 'leave', epoch = ''): Promise<unknown> => {
+    const leaving = one.run({ type: 'logout', unsent: 'discard', key }, { epoch })
     let isOver = false
     const over = () => {
       isOver = true
@@ -92,6 +92,20 @@ describe('who is gone', () => {
     answer({ ok: true, value: plainGrant('late') })
     await one.clock.advance(SECOND)
     expect([...one.disk.boxes.values()]).toEqual([])
+  })
+
+  test('[WI17] one that is repeated when somebody new is here is done, and ends nothing of theirs', async () => {
+    const one = await liveRig({ mode: 'persistent' })
+    const { epoch } = (await one.pull()).snapshot
+    expect(await leave(one, 'leave', epoch)).toEqual({ verified: true })
+    await one.run({ type: 'pull', keys: [] }, { tab: 'next' })
+    await one.clock.advance(2 * SECOND)
+    const before = [(await one.pull()).snapshot, [...one.disk.boxes.values()], one.streamCalls.length]
+    expect(before[0]).toMatchObject({ phase: 'live' })
+    expect(await leave(one, 'leave', epoch)).toEqual({ verified: true })
+    expect([(await one.pull()).snapshot, [...one.disk.boxes.values()], one.streamCalls.length]).toEqual(before)
+    // Another one was not heard by who is gone, and is not for who is here.
+    await expect(leave(one, 'other', epoch)).rejects.toMatchObject({ code: 'EPOCH_CHANGED' })
   })
 
   test('[WI13] nothing can be set for an identity that ended', async () => {
