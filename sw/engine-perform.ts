@@ -67,7 +67,6 @@ export class Performer {
     const { platform } = this.#ports
     const report = this.#report
     const { conversation: former } = slots.session
-    const conversationId = former?.id ?? ''
     switch (action.type) {
       case 'probe':
         return this.stream.probe()
@@ -83,11 +82,8 @@ export class Performer {
         return this.#ports.channel.publish({ v: 1, type: 'token-wanted', lease: action.lease })
       case 'connect':
         return this.#connect(action, slots)
-      case 'send': {
-        const token = await this.tokens.of(slots)
-        if (!isLack(token)) return this.#send(action, slots, token.value)
-        return report({ type: 'sent', lane: action.lane, ...cameOf<null>(slots, action, token) })
-      }
+      case 'send':
+        return this.#send(action, slots)
       case 'attach':
         return this.#attach(action, slots)
       case 'make': {
@@ -95,7 +91,7 @@ export class Performer {
         return report({ type: 'made', ...(await this.#call(slots, action, ask)) })
       }
       case 'push': {
-        const ask = (token: string) => platform.push({ ...action, token, conversationId })
+        const ask = (token: string) => platform.push({ ...action, token, conversationId: former?.id ?? '' })
         return report({ type: 'pushed', ...(await this.#call(slots, action, ask)) })
       }
       case 'mark': {
@@ -203,9 +199,7 @@ export class Performer {
     const { values: attributes } = slots.context
     const request = { claim, conversationId, afterSeq, attributes, ...(conversation && { conversation }), ...others }
     if (!isLack(token)) return this.stream.connect({ ...request, token: token.value })
-    const { verdict, reason, isForgotten } = token
-    const report = { type: 'ended', claim, verdict, reason, isForgotten } as const
-    this.#report({ type: 'stream', report, generation, conversationId })
+    this.#report({ type: 'stream', report: { type: 'ended', claim, ...token }, generation, conversationId })
   }
 
   /** Which tokens the stream runs on, as one word. */
@@ -216,10 +210,13 @@ export class Performer {
   }
 
   /** A run: one after the other, up to the first that fails for another reason than itself. */
-  async #send(action: SendAction, slots: Slots, token: string): Promise<void> {
-    const { lane, claim, entries, attributes } = action
+  async #send(action: SendAction, slots: Slots): Promise<void> {
+    const { claim, entries, attributes } = action
     const { conversation, epoch } = slots.session
+    const held = await this.tokens.of(slots)
+    if (isLack(held)) return this.#sent(slots, action, held)
     if (conversation === null) return
+    const token = held.value
     const conversationId = conversation.id
     const { generation } = slots.lease
     let end: Outcome<null> = { ok: true, value: null }
@@ -242,19 +239,22 @@ export class Performer {
     }
     this.#gathering.runs -= 1
     this.#gathering.flush()
-    if (this.#epoch === epoch) this.#report({ type: 'sent', lane, ...cameOf(slots, action, end) })
+    if (this.#epoch === epoch) this.#sent(slots, action, end)
+  }
+
+  #sent(slots: Slots, action: SendAction | AttachAction, outcome: Outcome<null>): void {
+    this.#report({ type: 'sent', lane: action.lane, ...cameOf(slots, action, outcome) })
   }
 
   async #attach(action: AttachAction, slots: Slots): Promise<void> {
-    const { lane, claim } = action
     const { epoch, conversation } = slots.session
     const conversationId = conversation?.id ?? ''
     const token = await this.tokens.of(slots)
     const isCurrent = () => this.#epoch === epoch
-    const isLate = () => this.#isLate(claim)
+    const isLate = () => this.#isLate(action.claim)
     const deps = { ...this.#ports, ...this.#calls, conversationId, submit: this.#submit, isCurrent, isLate }
     const outcome = isLack(token) ? token : await attach(action, { ...deps, token: token.value })
-    if (isCurrent()) this.#report({ type: 'sent', lane, ...cameOf(slots, action, outcome) })
+    if (isCurrent()) this.#sent(slots, action, outcome)
   }
 
   /** The stream follows the state: let go when nobody wants it, swap the token when there is a newer one. */
