@@ -2,7 +2,10 @@
 // record of it, and says what must not have been. It knows nothing of the machines. What goes over the network is judged
 // in audit-traffic.ts, the end of a run in audit-end.ts.
 
+import { isEntry } from '../core/outbox.ts'
 import type { Writes } from '../core/ports.ts'
+import { isSlots } from '../core/state.ts'
+import { isRow } from '../core/transcript.ts'
 import type { DeliveryStatus, Message, OutboundMessage, Outcome, OutboxItem, Snapshot } from '../core/wire.ts'
 import { IdentityAuditor } from './audit-identity.ts'
 import type { SimBrowser } from './sim-browser.ts'
@@ -241,9 +244,11 @@ export class Auditor extends IdentityAuditor implements TabEvents {
 
   // What is stored.
 
-  committed({ slots, wipe }: Writes): void {
+  committed({ slots, wipe, putEntries, putRows }: Writes): void {
     this.committedAt = this.world.now
     this.judgeStored()
+    if (!isSlots(slots) || !putEntries.every(isEntry) || !putRows.every(isRow))
+      this.finding('record: what is stored would not be read again')
     const { conversationId, cursor } = slots.transcript
     if (wipe || conversationId !== this.#verified.conversationId || cursor.seq < this.#verified.seq) {
       this.#verified = { conversationId, seq: 0 }

@@ -127,6 +127,21 @@ export const PLANTED_MORE: readonly Planted[] = [
     found: /^(lost|twice|count|order|cursor|outbox|forgotten)/,
   },
   { is: 'makes room by dropping what waits', plant: dropsToMakeRoom, found: /^(lost|forgotten)/ },
+  {
+    is: 'stores a time that its own guards take for none',
+    plant: withTurn(
+      (turn) => (wanted, choose) =>
+        turn(wanted, (view) => {
+          const result = choose(view)
+          const { slots } = result.writes
+          const { lease } = slots
+          if (lease.status !== 'held') return result
+          const grant = { ...lease.grant, expiresAt: Number.POSITIVE_INFINITY }
+          return { ...result, writes: { ...result.writes, slots: { ...slots, lease: { ...lease, grant } } } }
+        }),
+    ),
+    found: /^record/,
+  },
   { is: 'uses the network beside its successor', plant: sharesThePump, found: /^pump/ },
   {
     is: 'lets what is parked flow into the next conversation',
