@@ -239,7 +239,9 @@ function adopt(session: Session, answer: Opened, env: Env): Session {
   if (ours === null) return { ...base, conversation: opened.conversation }
   if (opened.conversation?.id === ours.id) {
     const participantId = opened.conversation.participantId || ours.participantId
-    return { ...base, conversation: { ...ours, ...opened.conversation, participantId } }
+    // An open stream has told what came behind an answer that was on its way.
+    const state = session.stream.isOpen ? ours.state : opened.conversation.state
+    return { ...base, conversation: { ...ours, ...opened.conversation, participantId, state } }
   }
   // A new one has been asked for already: its lane is open, and takes what the platform has or what will be made.
   if (session.isNewWanted) {

@@ -67,6 +67,15 @@ describe('the phases', () => {
     else expect(action).toMatchObject({ ...due, claim: { key: 'k1', count: 1 } })
   })
 
+  test.each([
+    { stream: OPEN, state: 'active' },
+    { stream: CLOSED, state: 'pending' },
+  ] as const)('[ID16] behind a sign-in the conversation is $state, as who spoke last has it', ({ stream, state }) => {
+    const before = session({ stream, conversation: conversation('c1', { state: 'active' }) })
+    const opened = opening({ conversation: conversation('c1', { state: 'pending' }) })
+    expect(fold(before, { type: 'identified', opened }).conversation?.state).toBe(state)
+  })
+
   test('[SN3] a conversation is asked for again as it was at first, whatever was changed meanwhile', () => {
     const first = plan(session({ conversation: null }), { ...ALL, attributes: { plan: 'a' } }, env())
     const changed = { ...first.state, routing: { queue: 'sales' } }

@@ -45,6 +45,7 @@ export const LATER: readonly { readonly seed: number; readonly caught: string }[
   },
   { seed: 4904, caught: 'a refresh of a worker that had died came behind two others, and was taken for theft' },
   { seed: 221, caught: 'three workers that stopped in a row ended a session whose tokens were in their memory' },
+  { seed: 70006999, caught: 'the answer to a sign-in came behind a word of the stream, and set the conversation back' },
   { seed: 21017951, caught: 'a session that succeeded that of a user was given to the next user, with what they said' },
 ]
 
