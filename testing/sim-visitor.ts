@@ -261,8 +261,9 @@ export class Visitor implements TabEvents {
     const unsent = this.#browser.world.dice.pick(['send', 'discard', 'refuse'] as const)
     this.#browser.world.note(`tab ${tab.id} logs out (${unsent})`)
     const logout = this.#audit.loggingOut(tab, unsent)
+    const key = `logout ${this.#audit.logouts.length}`
     this.#quietly(
-      tab.run({ type: 'logout', unsent }).then(() => {
+      tab.run({ type: 'logout', unsent, key }).then(() => {
         this.#audit.loggedOut(logout)
         tab.pull()
       }),
