@@ -113,7 +113,8 @@ export class Client implements Chat {
       hide: () => this.mirror.hide(),
       resume: () => {
         listen()
-        this.draft.resume()
+        if (this.state) this.draft.resume()
+        this.mirror.resume()
       },
     })
   }

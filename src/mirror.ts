@@ -36,6 +36,7 @@ export class Mirror {
   #unsettled = new Map<string, Unsettled>()
   /** What was there before the page went away, as something older than whatever is seen when it is back. */
   #away: State | undefined
+  #isHidden = false
   /** Who waits for a state. */
   #awaiting: { resolve(): void; reject(error: HoldfastError): void }[] = []
   /** Somebody else was here first. */
@@ -89,7 +90,7 @@ export class Mirror {
 
   /** The worker shows what it has. Another identity is not taken from a picture that may have waited while we slept. */
   show(snapshot: Snapshot): void {
-    if (snapshot.epoch !== this.state?.epoch) return this.hear(snapshot.rev)
+    if (this.#away || snapshot.epoch !== this.state?.epoch) return this.hear(snapshot.rev)
     this.#accept(snapshot)
     if (this.#isUnsure()) this.hear(-1)
   }
@@ -97,9 +98,17 @@ export class Mirror {
   /** The page goes away, and another visitor may come back to it: till then it shows nothing of this one. */
   hide(): void {
     if (!this.state) return
-    this.#away ??= { ...this.state, rev: -1 }
+    this.#isHidden = true
+    this.#away = { ...(this.#away ?? this.state), rev: -1 }
     this.state = frozen({ ...this.#away, messages: [], context: {} })
     this.emit(['state', this.state])
+  }
+
+  /** It is back. What was asked before says nothing of who is there now. */
+  resume(): void {
+    this.#isHidden = false
+    this.#away &&= { ...this.#away }
+    void this.pull()
   }
 
   /** A notice names a revision. A lower one than ours is a new identity, or old: either way a look tells. */
@@ -176,7 +185,9 @@ export class Mirror {
     for (let from = 0, isMoreLikely = true; isMoreLikely; from += PULL_KEYS_MAX) {
       const some = keys.slice(from, from + PULL_KEYS_MAX)
       const before = this.#unsettled.size
+      const away = this.#away
       const { snapshot, outcomes } = await this.#ask(some)
+      if (this.#isHidden || away !== this.#away) return
       this.#accept(snapshot)
       for (const key of some) this.#settle(key, outcomes[key])
       const { size } = this.#unsettled

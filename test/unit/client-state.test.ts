@@ -308,6 +308,47 @@ describe('a page that goes away', () => {
     await until(() => expect(chat.state.messages).toEqual([said('m1', 1)]))
   })
 
+  test.each(['answers', 'shows'] as const)('[LK20] is not shown what the worker %s late', async (how) => {
+    const { chat, worker, browser } = await open({ messages: [said('m1', 1)] })
+    let answer = (_: unknown) => {}
+    const late = { snapshot: snapshotOf({ rev: 2, messages: [said('m1', 1), said('m2', 2)] }), outcomes: {} }
+    worker.answers.pull = () =>
+      new Promise((resolve) => {
+        answer = resolve
+      })
+    browser.publish({ v: 1, type: 'changed', rev: 2 })
+    await until(() => expect(worker.commands('pull')).toHaveLength(2))
+    browser.fire('pagehide')
+    if (how === 'shows') chat.mirror.show(late.snapshot)
+    else answer(late)
+    await chat.diagnose()
+    expect(chat.state.messages).toEqual([])
+    delete worker.answers.pull
+    worker.snapshot = snapshotOf({ rev: 3, epoch: 'e2', messages: [said('m3', 1)] })
+    browser.visible = false
+    browser.fire('pageshow')
+    answer(late)
+    await until(() => expect(chat.state.messages).toEqual([said('m3', 1)]))
+  })
+
+  test('[LK20] and comes back while it connects, shows what is there', async () => {
+    const { link, browser, worker } = setUp()
+    worker.snapshot = snapshotOf({ messages: [said('m1', 1)] })
+    let routed = (_: unknown) => {}
+    worker.answers.route = () =>
+      new Promise((resolve) => {
+        routed = resolve
+      })
+    const opening = openChat(link, { deployment: 'acme', routing: { queue: 'a' } }, browser)
+    await until(() => expect(worker.commands('pull')).toHaveLength(1))
+    await until(() => expect(worker.commands('route')).toHaveLength(1))
+    browser.fire('pagehide')
+    browser.fire('pageshow')
+    routed(null)
+    const chat = await opening
+    await until(() => expect(chat.state.messages).toEqual([said('m1', 1)]))
+  })
+
   test('[LK20] that has let go shows on what it showed', async () => {
     const { chat, browser } = await open({ messages: [said('m1', 1)] })
     chat.disconnect()
