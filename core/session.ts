@@ -217,9 +217,13 @@ function changed(session: Session, id: string, state: ConversationState): Sessio
   return isOver(state) ? { ...session, conversation, stream: CLOSED } : { ...session, conversation }
 }
 
+/** The last hour of a `Date`: who says "never" means that, and it is read back from the disk. */
+const TIME_MAX = 8.64e15
+
 /** Takes over what the platform says. What cannot be resumed is kept as a reference and never written to again. */
 function adopt(session: Session, answer: Opened, env: Env): Session {
-  const { sessionId: id, isAuthenticated, expiresAt, isActiveElsewhere } = answer
+  const { sessionId: id, isAuthenticated, isActiveElsewhere } = answer
+  const expiresAt = Math.min(answer.expiresAt, TIME_MAX)
   const opened = { ...answer, ...found(session.conversation, answer) }
   const base = {
     ...session,

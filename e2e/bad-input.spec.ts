@@ -255,6 +255,12 @@ test.describe('a configuration', () => {
       sentence: /config\.json answered 404: check the "config"/,
     },
     {
+      what: 'that was asked for too often',
+      override: { status: 429, type: 'text/plain', body: '' },
+      code: 'SERVICE_UNREACHABLE',
+      sentence: /config\.json answered 429: check the "config"/,
+    },
+    {
       what: 'that cannot be had just now',
       override: { status: 503, type: 'text/plain', body: '' },
       code: 'SERVICE_UNREACHABLE',

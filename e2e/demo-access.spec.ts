@@ -256,3 +256,19 @@ test('[DM20] at 320 px, and at 400 % of a screen, nothing scrolls sideways and t
   const { x, width } = (await page.getByText('Connected').boundingBox()) ?? { x: 0, width: 400 }
   expect(x + width).toBeLessThanOrEqual(320)
 })
+
+test('[DM56] a page that went away shows nothing of the chat until it has looked who is there, and then what was typed, too', async ({
+  page,
+  demo,
+}) => {
+  await openShop(page, demo.url)
+  await say(page, 'mine')
+  await expectSent(page, 'mine')
+  await fieldOf(page).fill('half a sentence')
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true })))
+  await expect(page.locator('.is-away')).toBeHidden()
+  await expect(fieldOf(page)).toHaveCount(0)
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })))
+  await expect(messageOf(page, 'mine')).toBeVisible()
+  await expect(fieldOf(page)).toHaveValue('half a sentence')
+})

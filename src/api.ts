@@ -120,7 +120,8 @@ export interface Chat {
 
   /**
    * Calls `listener` at once and after every change. Returns the function that ends this. The last state of a page that goes
-   * away has no messages and no context: another visitor may bring it back from the back/forward cache.
+   * away has no messages, no context and `rev` -1: another visitor may bring it back from the back/forward cache. What came
+   * from `history()`, and what is being typed, is the site's to hide until the next state.
    */
   readonly subscribe: (listener: (state: State) => void) => () => void
 

@@ -141,7 +141,7 @@ async function fetchConfig(
     const what = answer === undefined ? 'could not be reached' : `answered ${answer.status}`
     throw new HoldfastError(
       // A file that is not there is a mistake of the site; one that cannot be had just now is none.
-      answer && answer.status < 500 ? 'CONFIG_INVALID' : 'SERVICE_UNREACHABLE',
+      /^4(?!08|29)/.test(`${answer?.status}`) ? 'CONFIG_INVALID' : 'SERVICE_UNREACHABLE',
       `The configuration at ${url} ${what}: check the "config" parameter of the worker's address.`,
     )
   }

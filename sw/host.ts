@@ -193,10 +193,10 @@ export function createHost(
     return engine
   }
 
-  /** A failed build is forgotten: the next call tries again. */
+  /** A failed build is forgotten: the next call tries again, also one that came while it was under way. */
   function engineOf(deployment: string): Promise<Engine> {
     const known = engines.get(deployment)
-    if (known !== undefined) return known
+    if (known !== undefined) return known.catch(() => engineOf(deployment))
     const made = build(deployment)
     engines.set(deployment, made)
     made.catch(() => engines.delete(deployment))

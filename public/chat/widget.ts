@@ -87,6 +87,8 @@ export class Widget {
     this.#banner.show(bannerOf(situation))
     setText(this.#presence, presenceOf(situation))
     this.#presence.dataset['phase'] = phase
+    // A page that went away shows nothing, also of what was read back or typed, until it is known who is there now.
+    this.#panel.classList.toggle('is-away', state.rev < 0)
     this.#earlier.render(state)
     this.#list.render(state)
     const isOver = phase === 'ended' || phase === 'signed-out'

@@ -76,6 +76,14 @@ describe('the phases', () => {
     expect(fold(before, { type: 'identified', opened }).conversation?.state).toBe(state)
   })
 
+  test.each([1e16, Number.POSITIVE_INFINITY])(
+    '[ST50] a session that lasts until %s is one that is read again',
+    (expiresAt) => {
+      const opened = opening({ expiresAt, conversation: conversation() })
+      expect(reduce(session(), { type: 'identified', opened }, env()).expiresAt).toBe(8.64e15)
+    },
+  )
+
   test('[SN3] a conversation is asked for again as it was at first, whatever was changed meanwhile', () => {
     const first = plan(session({ conversation: null }), { ...ALL, attributes: { plan: 'a' } }, env())
     const changed = { ...first.state, routing: { queue: 'sales' } }
