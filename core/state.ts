@@ -113,6 +113,7 @@ function isLike(value: unknown, sample: unknown): boolean {
   if (typeof value === 'number') return Math.abs(value) < 2 ** 53
   if (typeof value !== 'object') return true
   const own = value as { readonly [name: string]: unknown }
+  // A status that there is not has a part that nobody has.
   const form = Object(sample).status && (WITH_STATUS[own['status'] as string] ?? [0])
   return Object.entries({ ...Object(sample), ...form }).every(([name, part]) =>
     part === null ? own[name] === null || isLike(own[name], NOT_NULL[name] ?? '') : isLike(own[name], part),

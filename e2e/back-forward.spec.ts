@@ -8,10 +8,11 @@ import { allAcked, openTab, type Tab } from './tab.ts'
 
 interface Pair {
   readonly context: BrowserContext
-  /** A tab that has shown a message, and has gone to another page of the site since. */
-  readonly away: Tab
   readonly other: Tab
-  /** Brings the first back. The driver loses sight of a page that comes back, so the page tells the other of itself. */
+  /**
+   * Brings a tab back that has shown a message and gone to another page of the site. The driver loses sight of a page that
+   * comes back, so the page tells the other of itself.
+   */
   goBack(): Promise<void>
 }
 
@@ -30,7 +31,7 @@ const test = base.extend<{ pair: Pair }>({
     await away.page.goto(`${world.site.url}/elsewhere.html`)
     await other.until(({ tabs }) => tabs === 1)
     const goBack = () => away.page.evaluate(() => history.back()).catch(() => {})
-    await use({ context, away, other, goBack })
+    await use({ context, other, goBack })
     await browser.close()
   },
 })

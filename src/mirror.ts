@@ -36,6 +36,7 @@ export class Mirror {
   #unsettled = new Map<string, Unsettled>()
   /** What was there before the page went away, as something older than whatever is seen when it is back. */
   #away: State | undefined
+  /** It has not come back yet: nothing is taken. */
   #isHidden = false
   /** Who waits for a state. */
   #awaiting: { resolve(): void; reject(error: HoldfastError): void }[] = []
@@ -187,6 +188,7 @@ export class Mirror {
       const before = this.#unsettled.size
       const away = this.#away
       const { snapshot, outcomes } = await this.#ask(some)
+      // Asked before the page went away, or while it was.
       if (this.#isHidden || away !== this.#away) return
       this.#accept(snapshot)
       for (const key of some) this.#settle(key, outcomes[key])
